@@ -1,0 +1,11 @@
+//! Where events come from: carrying bytes (impure, may fail) and reading them (pure, cannot).
+//!
+//! Invariant: whatever a record holds, it becomes envelopes or a fault with a reason; nothing is
+//! dropped in silence and nothing panics. No timely here, and no sibling crate.
+
+pub mod error;
+pub mod reading;
+
+pub mod files;
+pub mod shopify;
+pub mod simulator;
