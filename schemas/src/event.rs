@@ -4,6 +4,8 @@
 //! our views (tax taken out of prices, gift cards and tips left out of sales), so that whoever
 //! folds events needs no platform knowledge.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::currency::Currency;
@@ -17,7 +19,7 @@ pub const UNITS_MAX: i32 = 1_000_000_000;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Envelope {
     /// Whose event it is.
-    pub shop: ShopKey,
+    pub shop: Arc<ShopKey>,
     /// Which snapshot of the entity this is; the higher wins.
     pub version: Version,
     /// What was said.
