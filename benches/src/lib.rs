@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the benches share: a seeded generator of commerce and the binary form it is kept in.
+//!
+//! Invariant: the same seed gives the same events on every machine.
+
+pub mod baseline;
+pub mod form;
+pub mod generator;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use differential_dataflow::AsCollection;
-use ionflux_schemas::fact::Fact;
+use ionflux_schemas::fact::{Differences, Fact};
 use ionflux_schemas::run::Run;
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::Input;
@@ -28,15 +28,6 @@ pub struct Dataflow {
     now: Time,
     /// The first epoch that was not taken yet.
     taken: Time,
-}
-
-/// The differences of one epoch, as the ledger gives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Differences {
-    /// Facts that entered (+1) or left (-1).
-    pub facts: Vec<(Fact, i64)>,
-    /// Faults by number, likewise.
-    pub faults: Vec<(u32, i64)>,
 }
 
 impl Dataflow {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use ionflux_operators::harness::{Differences, run};
+use ionflux_operators::harness::run;
 use ionflux_operators::oracle::{self, Contents};
 use ionflux_operators::{Time, list};
-use ionflux_schemas::fact::{Fact, FactKind, Hour};
+use ionflux_schemas::fact::{Differences, Fact, FactKind, Hour};
 use ionflux_schemas::key::CustomerKey;
 use ionflux_schemas::run::Run;
 use ionflux_schemas::time::Day;

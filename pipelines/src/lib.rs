@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Wiring: sources, ledger, agents, sinks and service joined into the program `ionflux`.
+//!
+//! Invariant: this is the only crate that names the rest.
+
+pub mod runtime;

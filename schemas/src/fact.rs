@@ -78,6 +78,15 @@ pub enum FactKind {
     Refund,
 }
 
+/// What leaves the ledger in one epoch, and enters the dataflow.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Differences {
+    /// Facts that entered (+1) or left (-1).
+    pub facts: Vec<(Fact, i64)>,
+    /// Faults by their number in the dictionary, likewise.
+    pub faults: Vec<(u32, i64)>,
+}
+
 /// Where and when the facts of one entity happen; the parts its facts share.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {

@@ -115,6 +115,13 @@ impl Snapshot {
         changes
     }
 
+    /// Calls `each` with every packed key of a view and its totals, in ascending order.
+    pub fn for_each_key(&self, name: &str, each: impl FnMut(u128, &[i128])) {
+        if let Some(levels) = self.views.iter().find(|levels| levels.view.name == name) {
+            levels.merged().for_each(each);
+        }
+    }
+
     /// How many keys are held, over all views and levels; a measure of memory.
     #[must_use]
     pub fn keys(&self) -> usize {

@@ -1,0 +1,123 @@
+//! A dossier: everything known of one order, as the join of all that was ever said of it.
+//!
+//! ```text
+//! join(a, b) = for each part the higher version; deleted if either is; rows as a multiset
+//! ```
+//!
+//! Invariant: [`Dossier::merge`] is commutative, associative and idempotent, so that a dossier
+//! depends on what was said and not on when it was heard.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use ionflux_schemas::event::{Event, Order, OrderEdit, OrderRow, Refund, RowLine};
+use ionflux_schemas::key::{Id, Version};
+use serde::{Deserialize, Serialize};
+
+/// The most different rows one order may have; a file that maps the wrong column as the order's
+/// would otherwise gather everything in one dossier.
+pub const ROWS_MAX: usize = 20_000;
+
+/// Everything known of one order.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Dossier {
+    /// The latest snapshot of the order itself.
+    pub order: Option<(Version, Order)>,
+    /// The order was removed from all reports; nothing undoes that.
+    pub deleted: bool,
+    /// The latest version of each refund.
+    pub refunds: BTreeMap<Id, (Version, Refund)>,
+    /// The latest version of each edit.
+    pub edits: BTreeMap<Id, (Version, OrderEdit)>,
+    /// Rows of files that know only lines, by the hash of their columns.
+    pub rows: BTreeMap<u128, HeldRow>,
+}
+
+/// A row and how many equal ones there are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldRow {
+    /// What the row says.
+    pub line: RowLine,
+    /// How many equal rows the file that has most of them has.
+    pub times: u32,
+    /// The reading that was counted last, and how many equal rows it has brought so far.
+    reading: u64,
+    seen: u32,
+}
+
+/// What merging an event did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Merged {
+    /// The dossier says something new.
+    Changed,
+    /// Only bookkeeping changed: it must be kept, but says nothing new.
+    Noted,
+    /// A duplicate, or older than what is known.
+    Stale,
+    /// The dossier has no room for another row.
+    Full,
+}
+
+impl Dossier {
+    /// Joins an event about this order. An event about a shop changes no dossier.
+    pub fn merge(&mut self, version: Version, event: Event) -> Merged {
+        match event {
+            Event::Order(order) => newer(&mut self.order, version, order),
+            Event::Refund(refund) => newest(&mut self.refunds, refund.id.clone(), version, refund),
+            Event::OrderEdit(edit) => newest(&mut self.edits, edit.id.clone(), version, edit),
+            Event::OrderDeleted { .. } if self.deleted => Merged::Stale,
+            Event::OrderDeleted { .. } => {
+                self.deleted = true;
+                Merged::Changed
+            }
+            Event::Row(row) => self.merge_row(row),
+            Event::Zone { .. } => Merged::Stale,
+        }
+    }
+
+    /// Counts equal rows within one reading of one file; the file with most of them decides. So
+    /// reading a file again changes nothing, and rows that are truly there twice count twice.
+    fn merge_row(&mut self, row: OrderRow) -> Merged {
+        let full = self.rows.len() >= ROWS_MAX;
+        let OrderRow { content, reading, line, .. } = row;
+        match self.rows.entry(content) {
+            Entry::Vacant(_) if full => Merged::Full,
+            Entry::Vacant(place) => {
+                place.insert(HeldRow { line, times: 1, reading, seen: 1 });
+                Merged::Changed
+            }
+            Entry::Occupied(mut held) => {
+                let held = held.get_mut();
+                held.seen = if held.reading == reading { held.seen.saturating_add(1) } else { 1 };
+                held.reading = reading;
+                if held.seen > held.times {
+                    held.times = held.seen;
+                    return Merged::Changed;
+                }
+                Merged::Noted
+            }
+        }
+    }
+}
+
+fn newer<T>(held: &mut Option<(Version, T)>, version: Version, value: T) -> Merged {
+    if held.as_ref().is_some_and(|(known, _)| *known >= version) {
+        return Merged::Stale;
+    }
+    *held = Some((version, value));
+    Merged::Changed
+}
+
+fn newest<T>(held: &mut BTreeMap<Id, (Version, T)>, id: Id, version: Version, value: T) -> Merged {
+    match held.entry(id) {
+        Entry::Occupied(held) if held.get().0 >= version => Merged::Stale,
+        Entry::Occupied(mut held) => {
+            held.insert((version, value));
+            Merged::Changed
+        }
+        Entry::Vacant(place) => {
+            place.insert((version, value));
+            Merged::Changed
+        }
+    }
+}

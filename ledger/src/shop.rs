@@ -1,0 +1,50 @@
+//! What the ledger knows of a shop: its number and its calendar.
+
+use std::collections::BTreeMap;
+
+use ionflux_schemas::key::{Id, ShopKey, Version};
+use ionflux_schemas::time::{Calendar, UtcMs, Zone};
+use serde::{Deserialize, Serialize};
+
+/// A shop with its calendar, as contributions need it.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Its names.
+    pub key: ShopKey,
+    /// Its number in the dictionary.
+    pub number: u32,
+    /// Its days and hours.
+    pub calendar: Calendar,
+}
+
+/// The zones a shop was ever said to have, by the instant from which each holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Zones {
+    from: BTreeMap<UtcMs, (Version, Id)>,
+}
+
+impl Zones {
+    /// Joins what an event said; whether that was new.
+    pub fn merge(&mut self, version: Version, from: UtcMs, zone: Id) -> bool {
+        let said = (version, zone);
+        let newer = self.from.get(&from).is_none_or(|held| *held < said);
+        if newer {
+            self.from.insert(from, said);
+        }
+        newer
+    }
+
+    /// The calendar of these zones: `base` holds before the first of them. Without a base the
+    /// first zone also covers all time before, and without any zone all is UTC.
+    #[must_use]
+    pub fn calendar(&self, base: Option<&Zone>) -> Calendar {
+        // Names were checked when they were read; one that a release forgot must not stop it.
+        let known =
+            |(from, (_, name)): (&UtcMs, &(Version, Id))| Some((*from, Zone::parse(name).ok()?));
+        let mut zones: Vec<_> = self.from.iter().filter_map(known).collect();
+        if let Some(base) = base {
+            zones.push((UtcMs(i64::MIN), base.clone()));
+        }
+        Calendar::new(zones).unwrap_or_else(|| Calendar::always(Zone::UTC))
+    }
+}

@@ -1,0 +1,253 @@
+//! The ledger's promise: what it holds depends on what was said, never on the order, the number of
+//! repetitions, the epochs, or how often the program was restarted in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ionflux_ledger::disk::Disk;
+use ionflux_ledger::entities::Entities;
+use ionflux_ledger::memory::Memory;
+use ionflux_ledger::{Ledger, LedgerError};
+use ionflux_schemas::currency::Currency;
+use ionflux_schemas::dictionary::Dictionary;
+use ionflux_schemas::event::{
+    Envelope, Event, Order, OrderEdit, OrderLine, OrderRow, Refund, RefundLine, RowLine,
+};
+use ionflux_schemas::fact::{Differences, Fact, FactKind};
+use ionflux_schemas::key::{ShopKey, Version};
+use ionflux_schemas::time::{Epoch, UtcMs, Zone};
+use proptest::prelude::*;
+
+const HOUR: i64 = 3_600_000;
+
+fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
+
+fn envelope(stamp: i64, event: Event) -> Envelope {
+    let shop = Arc::new(ShopKey::new("acme", "a.example"));
+    let version = Version::new(UtcMs(stamp), UtcMs(0), format!("{event:?}").as_bytes());
+    Envelope { shop, version, event }
+}
+
+fn order(id: u8, price: i64, hour: i64, test: bool) -> Order {
+    let line = |id: &str, product: &str, units, gross, discounts| {
+        let product = Some(product.into());
+        OrderLine { id: id.into(), product, units, gross, discounts }
+    };
+    Order {
+        id: id.to_string().into(),
+        placed_at: UtcMs(hour * HOUR),
+        currency: eur(),
+        channel: "web".into(),
+        customer: Some("77".into()),
+        test,
+        lines: vec![line("l1", "p1", 3, price * 3, price), line("l2", "p2", 1, 500, 0)],
+        shipping: 490,
+        taxes: 99,
+        tips: price % 7,
+        duties_and_fees: 0,
+    }
+}
+
+/// Any of the things that can be said of three orders of one shop.
+fn said() -> impl Strategy<Value = Envelope> {
+    let order = (1..4_u8, 1..50_i64, 0..200_i64, 0..9_u8, 0..6_i64).prop_map(
+        |(id, price, hour, test, at)| envelope(at, Event::Order(order(id, price, hour, test == 0))),
+    );
+    let refund = (1..4_u8, 1..3_u8, 0..100_i64, 0..400_i64, 0..6_i64).prop_map(
+        |(id, n, amount, hour, at)| {
+            let refund = Refund {
+                id: format!("r{id}-{n}").into(),
+                order: id.to_string().into(),
+                processed_at: UtcMs(hour * HOUR),
+                currency: eur(),
+                lines: vec![RefundLine { product: Some("p1".into()), units: 1, amount }],
+                adjustment: amount % 3,
+                shipping: amount % 5,
+                taxes: amount % 2,
+                duties_and_fees: 0,
+            };
+            envelope(at, Event::Refund(refund))
+        },
+    );
+    let edit = (1..4_u8, 0..5_i32, 0..400_i64).prop_map(|(id, units, hour)| {
+        let (edit, order) = (format!("e{id}").into(), id.to_string().into());
+        let additions = vec![("l1".into(), units)];
+        let edited_at = UtcMs(hour * HOUR);
+        envelope(hour, Event::OrderEdit(OrderEdit { id: edit, order, edited_at, additions }))
+    });
+    let deleted =
+        (1..4_u8).prop_map(|id| envelope(0, Event::OrderDeleted { order: id.to_string().into() }));
+    let zones = prop::sample::select(vec!["Europe/Berlin", "Asia/Kathmandu", "America/New_York"]);
+    let zone = (0..3_i64, zones).prop_map(|(from, zone)| {
+        let from = UtcMs(from * 50 * HOUR);
+        envelope(from.0, Event::Zone { from, zone: zone.into() })
+    });
+    prop_oneof![6 => order, 4 => refund, 2 => edit, 1 => deleted, 1 => zone]
+}
+
+/// What is held in the end: each fact with its count.
+#[derive(Default)]
+struct Held {
+    facts: BTreeMap<Fact, i64>,
+    faults: BTreeMap<String, i64>,
+}
+
+impl Held {
+    fn add(&mut self, differences: &Differences, dictionary: &Dictionary) {
+        for (fact, difference) in &differences.facts {
+            // Numbers depend on the order of arrival; names do not.
+            *self.facts.entry(named(*fact, dictionary)).or_default() += difference;
+        }
+        for (fault, difference) in &differences.faults {
+            *self.faults.entry(dictionary.faults.name(*fault).id()).or_default() += difference;
+        }
+        self.facts.retain(|_, count| *count != 0);
+        self.faults.retain(|_, count| *count != 0);
+    }
+
+    fn contents(self) -> (BTreeMap<Fact, i64>, BTreeMap<String, i64>) {
+        (self.facts, self.faults)
+    }
+}
+
+/// The fact with numbers that do not depend on arrival: products are called p1 and p2 here.
+fn named(fact: Fact, dictionary: &Dictionary) -> Fact {
+    let product = dictionary.products.name(fact.product);
+    let channel = dictionary.channels.name(fact.channel).len() as u32;
+    Fact { product: product.as_bytes().last().copied().unwrap_or(0).into(), channel, ..fact }
+}
+
+fn open(entities: Box<dyn Entities>) -> Result<(Ledger, Arc<Dictionary>), LedgerError> {
+    let dictionary = Arc::new(Dictionary::new());
+    Ok((Ledger::open(entities, Arc::clone(&dictionary), None)?, dictionary))
+}
+
+fn fold(epochs: &[Vec<Envelope>]) -> (BTreeMap<Fact, i64>, BTreeMap<String, i64>) {
+    let (mut ledger, dictionary) = open(Box::new(Memory::default())).unwrap();
+    let mut held = Held::default();
+    for (epoch, said) in (1..).zip(epochs) {
+        held.add(&ledger.upsert(Epoch(epoch), said.clone(), vec![]).unwrap(), &dictionary);
+    }
+    held.contents()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_repetition_and_batching_cannot_be_seen(
+        (said, shuffled) in prop::collection::vec(said(), 0..25).prop_flat_map(|said| {
+            let twice: Vec<_> = said.iter().chain(&said).cloned().collect();
+            (Just(said), Just(twice).prop_shuffle())
+        }),
+        size in 1..10_usize,
+    ) {
+        let chunks: Vec<_> = shuffled.chunks(size).map(<[_]>::to_vec).collect();
+        prop_assert_eq!(fold(&chunks), fold(&[said]));
+    }
+
+}
+
+proptest! {
+    // Every case opens real files several times.
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hydrating_gives_what_was_told(said in prop::collection::vec(said(), 0..25)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut told = Held::default();
+        for (epoch, said) in (1..).zip(said.chunks(9)) {
+            // A restart before every epoch.
+            let (mut ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
+            told.add(&ledger.upsert(Epoch(epoch), said.to_vec(), vec![]).unwrap(), &dictionary);
+        }
+        let (mut ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
+        prop_assert_eq!(ledger.epoch().unwrap(), Epoch(said.chunks(9).len() as u64));
+        let mut held = Held::default();
+        ledger.hydrate(5, |differences| {
+            held.add(&differences, &dictionary);
+            Ok::<_, LedgerError>(())
+        }).unwrap();
+        prop_assert_eq!(held.contents(), told.contents());
+    }
+}
+
+fn row(order: &str, content: u128, reading: u64) -> Envelope {
+    let line = RowLine {
+        at: UtcMs(0),
+        returned: false,
+        product: Some("p1".into()),
+        units: 1,
+        amount: content as i64,
+        discounts: 0,
+        currency: eur(),
+        customer: None,
+        channel: "".into(),
+    };
+    envelope(0, Event::Row(OrderRow { order: order.into(), content, reading, line }))
+}
+
+fn sold(held: &(BTreeMap<Fact, i64>, BTreeMap<String, i64>)) -> i64 {
+    let sales = held.0.iter().filter(|(fact, _)| fact.kind == FactKind::Sale);
+    sales.map(|(fact, count)| fact.amounts[0] * count).sum()
+}
+
+#[test]
+fn equal_rows_are_separate_lines_and_reading_a_file_again_changes_nothing() {
+    let file = |reading| vec![row("1", 10, reading), row("2", 5, reading), row("1", 10, reading)];
+    assert_eq!(sold(&fold(&[file(1)])), 25);
+    assert_eq!(sold(&fold(&[file(1), file(2)])), 25, "the same file again");
+    let apart: Vec<_> = file(1).into_iter().map(|row| vec![row]).collect();
+    assert_eq!(sold(&fold(&apart)), 25, "lines of one order need not be adjacent");
+    let longer = [file(2), vec![row("1", 10, 2)]].concat();
+    assert_eq!(sold(&fold(&[file(1), longer])), 35, "the file with most equal rows decides");
+}
+
+#[test]
+fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
+    let refund = Refund {
+        id: "r1".into(),
+        order: "1".into(),
+        processed_at: UtcMs(30 * HOUR),
+        currency: eur(),
+        lines: vec![],
+        adjustment: 100,
+        shipping: 0,
+        taxes: 0,
+        duties_and_fees: 0,
+    };
+    let refund = envelope(1, Event::Refund(refund));
+    let (facts, faults) = fold(&[vec![refund.clone()]]);
+    assert_eq!((facts.len(), faults.len()), (0, 1));
+
+    let edit = OrderEdit {
+        id: "e1".into(),
+        order: "1".into(),
+        edited_at: UtcMs(50 * HOUR),
+        additions: vec![("l1".into(), 2)],
+    };
+    let edit = envelope(2, Event::OrderEdit(edit));
+    let order = envelope(0, Event::Order(order(1, 100, 1, false)));
+    let (facts, faults) = fold(&[vec![refund], vec![order], vec![edit]]);
+    assert_eq!(faults.len(), 0, "the fault goes away with the order");
+    let of_line = |fact: &&Fact| fact.kind == FactKind::Sale && fact.product == u32::from(b'1');
+    let sales: Vec<_> =
+        facts.keys().filter(of_line).map(|f| (f.day.0, f.units, f.amounts)).collect();
+    assert_eq!(sales, [(0, 1, [100, 33]), (2, 2, [200, 67])]);
+}
+
+#[test]
+fn a_state_keeps_its_base_zone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |zone: Option<&str>| {
+        let entities = Box::new(Disk::open(folder.path()).unwrap());
+        let zone = zone.map(|zone| Zone::parse(zone).unwrap());
+        Ledger::open(entities, Arc::new(Dictionary::new()), zone).map(drop)
+    };
+    open(Some("Europe/Berlin")).unwrap();
+    open(None).unwrap();
+    let refused = open(Some("UTC")).unwrap_err().to_string();
+    assert_eq!(refused, "this state counts days in Europe/Berlin, not in UTC");
+}

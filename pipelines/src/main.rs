@@ -1,0 +1,3 @@
+//! The program `ionflux`.
+
+fn main() {}

@@ -1,0 +1,73 @@
+//! One timely worker: take an epoch, advance, step, hand over what closed; park when idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use ionflux_operators::harness::Dataflow;
+use ionflux_schemas::fact::Differences;
+use ionflux_schemas::time::Epoch;
+use timely::worker::Worker;
+
+use super::RuntimeError;
+use super::publisher::Message;
+
+/// Where a worker gets its part of each epoch.
+pub(super) type Feed = Receiver<Differences>;
+
+/// How many epochs a worker lets be open before it takes another; more only costs memory.
+const OPEN_EPOCHS_MAX: u64 = 3;
+/// The longest sleep of an idle worker; whoever has work for it wakes it earlier.
+const PARK_MAX: Duration = Duration::from_millis(100);
+
+/// Starts the workers; gives their guards and where to send each its part of an epoch.
+pub(super) fn start(
+    workers: usize,
+    first: Epoch,
+    closed: &Sender<Message>,
+) -> Result<(timely::communication::WorkerGuards<()>, Vec<Sender<Differences>>), RuntimeError> {
+    let (senders, feeds) = super::feeds(workers);
+    let (feeds, closed) = (Arc::new(feeds), closed.clone());
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let feed = feeds[worker.index()].clone();
+        let dataflow = Dataflow::build(worker, first.0);
+        work(worker, dataflow, first, &feed, &closed);
+    });
+    Ok((guards.map_err(RuntimeError::Start)?, senders))
+}
+
+fn work(
+    worker: &mut Worker,
+    mut dataflow: Dataflow,
+    first: Epoch,
+    feed: &Feed,
+    closed: &Sender<Message>,
+) {
+    let mut next = first.0;
+    let mut ended = false;
+    loop {
+        if !ended && dataflow.open() < OPEN_EPOCHS_MAX {
+            match feed.try_recv() {
+                Ok(mut part) => {
+                    dataflow.send(&mut part);
+                    next += 1;
+                    dataflow.advance(next);
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => ended = true,
+            }
+        }
+        for (epoch, deltas) in dataflow.closed() {
+            let message = Message::Closed { epoch: Epoch(epoch), deltas };
+            if closed.send(message).is_err() {
+                // The publisher is gone, so is the reason to work.
+                return;
+            }
+        }
+        if ended && dataflow.open() == 0 {
+            return;
+        }
+        let waiting = !feed.is_empty() && dataflow.open() < OPEN_EPOCHS_MAX;
+        worker.step_or_park((!waiting).then_some(PARK_MAX).or(Some(Duration::ZERO)));
+    }
+}
