@@ -1,5 +1,7 @@
 //! CSV files through mappings: what is understood, what is a fault, what is refused outright.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use ionflux_schemas::event::Event;

@@ -1,5 +1,7 @@
 //! The real retail history, through the example mapping, against plain loops: equal to the penny.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
