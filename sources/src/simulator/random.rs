@@ -1,0 +1,36 @@
+//! Random numbers from a seed: integers only, so that a seed means the same on every machine.
+//!
+//! Invariant: the sequence depends on the seed and on what was asked, and on nothing else.
+
+/// A generator of the xorshift kind, spread by splitmix64.
+#[derive(Clone, Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`; 0 for a limit of 0.
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+    }
+
+    /// A number from `low` on and below `high`.
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + self.below((high - low).max(0) as u64) as i64
+    }
+
+    /// True in `permille` of a thousand cases.
+    pub(super) fn chance(&mut self, permille: u64) -> bool {
+        self.below(1000) < permille
+    }
+}
