@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{Envelope, Event};
 use ionflux_schemas::fact::Differences;
@@ -17,7 +16,7 @@ use crate::codec::{self, CodecError};
 use crate::contribution::{Contribution, contribution};
 use crate::dossier::{Dossier, Merged, ROWS_MAX};
 use crate::entities::{Entities, EntitiesError, Table, Write};
-use crate::shop::{Shop, Zones};
+use crate::shop::{Shop, Shops, Zones};
 
 /// Why the ledger cannot go on.
 #[derive(Debug, Error)]
@@ -47,7 +46,7 @@ pub struct Ledger {
     entities: Box<dyn Entities>,
     dictionary: Arc<Dictionary>,
     base: Option<Zone>,
-    shops: HashMap<ShopKey, Arc<Shop>>,
+    shops: Arc<Shops>,
 }
 
 /// A dossier while its epoch is open.
@@ -87,7 +86,7 @@ impl Ledger {
             let name = codec::encode(&zone.name())?;
             entities.commit(vec![(Table::Meta, BASE_ZONE.to_vec(), name)])?;
         }
-        Ok(Self { entities, dictionary, base, shops: HashMap::new() })
+        Ok(Self { entities, dictionary, base, shops: Arc::default() })
     }
 
     /// The epoch of the last commit; 0 for a new ledger.
@@ -148,7 +147,7 @@ impl Ledger {
 
     /// Joins orders, refunds, edits and rows into their dossiers; gives those that changed.
     fn join(
-        &mut self,
+        &self,
         orders: Vec<Envelope>,
         full: &mut Vec<Fault>,
     ) -> Result<BTreeMap<Vec<u8>, Touched>, LedgerError> {
@@ -178,7 +177,7 @@ impl Ledger {
 
     /// Counts every order of a shop whose calendar changed again, old days out and new ones in.
     fn rezone(
-        &mut self,
+        &self,
         zones: Vec<Envelope>,
         differences: &mut Differences,
         writes: &mut Vec<Write>,
@@ -206,7 +205,7 @@ impl Ledger {
                 let after = contribution(&dossier, &new, &self.dictionary);
                 self.tell(before, after, differences);
             }
-            self.shops.insert((*key).clone(), new);
+            self.shops.put(new);
         }
         Ok(())
     }
@@ -216,45 +215,48 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if the store cannot be read, or what `portion` fails with.
     pub fn hydrate<E: From<LedgerError>>(
-        &mut self,
+        &self,
         portion_facts: usize,
         mut portion: impl FnMut(Differences) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut differences = Differences::default();
-        let keys =
-            self.entities.scan(Table::Shops, &[]).map(|entry| Ok(codec::shop_of(&entry?.0)?));
-        let shops: Vec<ShopKey> = keys.collect::<Result<_, LedgerError>>()?;
-        for shop in &shops {
-            self.shop(shop)?;
-        }
-        let Self { entities, dictionary, base, shops } = self;
-        let mut shop: Option<Arc<Shop>> = None;
-        for entry in entities.scan(Table::Dossiers, &[]) {
-            let (key, value) = entry.map_err(LedgerError::from)?;
-            let key = codec::shop_of(&key).map_err(LedgerError::from)?;
-            if shop.as_ref().is_none_or(|shop| shop.key != key) {
-                let zones = Zones::default();
-                let known = shops.entry(key.clone());
-                let known =
-                    known.or_insert_with(|| new_shop(key, &zones, base.as_ref(), dictionary));
-                shop = Some(Arc::clone(known));
-            }
-            let Some(shop) = &shop else { continue };
-            let dossier: Dossier = codec::decode(&value).map_err(LedgerError::from)?;
-            let Contribution { facts, faults } = contribution(&dossier, shop, dictionary);
-            differences.facts.extend(facts.into_iter().map(|fact| (fact, 1)));
-            let faults = faults.iter().map(|fault| (dictionary.faults.number(fault), 1));
-            differences.faults.extend(faults);
+        for entry in self.entities.scan(Table::Dossiers, &[]) {
+            self.held(entry, &mut differences)?;
             if differences.facts.len() >= portion_facts {
                 portion(std::mem::take(&mut differences))?;
             }
         }
-        for entry in entities.scan(Table::Faults, &[]) {
+        for entry in self.entities.scan(Table::Faults, &[]) {
             let (_, value) = entry.map_err(LedgerError::from)?;
             let fault: Fault = codec::decode(&value).map_err(LedgerError::from)?;
-            differences.faults.push((dictionary.faults.number(&fault), 1));
+            differences.faults.push((self.dictionary.faults.number(&fault), 1));
         }
         portion(differences)
+    }
+
+    /// What one stored dossier contributes.
+    fn held(
+        &self,
+        entry: Result<(Vec<u8>, Vec<u8>), EntitiesError>,
+        differences: &mut Differences,
+    ) -> Result<(), LedgerError> {
+        let (key, value) = entry?;
+        let shop = self.shop(&codec::shop_of(&key)?)?;
+        let after = contribution(&codec::decode(&value)?, &shop, &self.dictionary);
+        self.tell(Contribution::default(), after, differences);
+        Ok(())
+    }
+
+    /// The shops and their calendars, kept up to date by this ledger.
+    #[must_use]
+    pub fn shops(&self) -> Arc<Shops> {
+        Arc::clone(&self.shops)
+    }
+
+    /// The zone of shops that never told theirs, where one was given.
+    #[must_use]
+    pub fn base_zone(&self) -> Option<&Zone> {
+        self.base.as_ref()
     }
 
     /// Old out, new in; what stays the same is not told.
@@ -270,20 +272,16 @@ impl Ledger {
         Ok(bytes.map(|bytes| codec::decode(&bytes)).transpose()?.unwrap_or_default())
     }
 
-    fn shop(&mut self, key: &ShopKey) -> Result<Arc<Shop>, LedgerError> {
+    fn shop(&self, key: &ShopKey) -> Result<Arc<Shop>, LedgerError> {
         if let Some(shop) = self.shops.get(key) {
-            return Ok(Arc::clone(shop));
+            return Ok(shop);
         }
-        let zones = self.zones(key)?;
-        let shop = new_shop(key.clone(), &zones, self.base.as_ref(), &self.dictionary);
-        self.shops.insert(key.clone(), Arc::clone(&shop));
+        let calendar = self.zones(key)?.calendar(self.base.as_ref());
+        let number = self.dictionary.shops.number(key);
+        let shop = Arc::new(Shop { key: key.clone(), number, calendar });
+        self.shops.put(Arc::clone(&shop));
         Ok(shop)
     }
-}
-
-fn new_shop(key: ShopKey, zones: &Zones, base: Option<&Zone>, names: &Dictionary) -> Arc<Shop> {
-    let number = names.shops.number(&key);
-    Arc::new(Shop { key, number, calendar: zones.calendar(base) })
 }
 
 fn too_many_rows(shop: &ShopKey, order: &str) -> Fault {

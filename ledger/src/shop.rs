@@ -1,6 +1,9 @@
 //! What the ledger knows of a shop: its number and its calendar.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
 
 use ionflux_schemas::key::{Id, ShopKey, Version};
 use ionflux_schemas::time::{Calendar, UtcMs, Zone};
@@ -15,6 +18,25 @@ pub struct Shop {
     pub number: u32,
     /// Its days and hours.
     pub calendar: Calendar,
+}
+
+/// The shops of a ledger, shared with whoever must know their days.
+#[derive(Debug, Default)]
+pub struct Shops {
+    known: RwLock<HashMap<ShopKey, Arc<Shop>>>,
+}
+
+impl Shops {
+    /// A shop, if the ledger has heard of it.
+    pub fn get(&self, key: &ShopKey) -> Option<Arc<Shop>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Remembers a shop, or its new calendar.
+    pub(crate) fn put(&self, shop: Arc<Shop>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(shop.key.clone(), shop);
+    }
 }
 
 /// The zones a shop was ever said to have, by the instant from which each holds.

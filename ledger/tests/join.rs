@@ -1,6 +1,8 @@
 //! The ledger's promise: what it holds depends on what was said, never on the order, the number of
 //! repetitions, the epochs, or how often the program was restarted in between.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -163,7 +165,7 @@ proptest! {
             let (mut ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
             told.add(&ledger.upsert(Epoch(epoch), said.to_vec(), vec![]).unwrap(), &dictionary);
         }
-        let (mut ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
+        let (ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
         prop_assert_eq!(ledger.epoch().unwrap(), Epoch(said.chunks(9).len() as u64));
         let mut held = Held::default();
         ledger.hydrate(5, |differences| {

@@ -9,3 +9,5 @@ pub mod reading;
 pub mod files;
 pub mod shopify;
 pub mod simulator;
+
+pub mod list;

@@ -1,0 +1,203 @@
+//! `ionflux replay`: years of history through the very same dataflow.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use ionflux_schemas::currency::Currency;
+use ionflux_schemas::time::Zone;
+use ionflux_service::store::Phase;
+use ionflux_sinks::files::{Form, export};
+use ionflux_sources::files::mapping::Mapping;
+use ionflux_sources::list::{Format, Opened};
+use ionflux_sources::reading::Setting;
+
+use super::summary;
+use crate::config::Config;
+use crate::engine::{Engine, Options};
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Replay files of history and look at exact revenue
+///
+/// Files may be compressed (.gz, .zst). A record that cannot be counted becomes a row of the view
+/// `faults`, with its file, line, reason and remedy, and the replay goes on. Reading a file again
+/// into the same state changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ionflux replay orders.ndjson.gz --format shopify-webhooks --timezone Europe/Berlin --state books
+  ionflux replay lines.csv --format csv --mapping mapping.toml --export out
+  ionflux query --state books \"SELECT * FROM revenue_by_day ORDER BY day\"
+
+Formats:
+  shopify-webhooks  JSON or NDJSON of webhook bodies, optionally {\"headers\": ..., \"body\": ...}
+  shopify-bulk      JSONL of a bulk operation, children grouped or not
+  shopify-csv       the orders export of the Shopify admin
+  csv               any CSV of order lines; --mapping says which column is what")]
+pub struct Replay {
+    /// Files to read, in any order
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// What the files hold
+    #[arg(long, value_enum)]
+    pub format: FormatName,
+    /// For --format csv: which column is what (TOML)
+    #[arg(long, value_name = "FILE", required_if_eq("format", "csv"))]
+    pub mapping: Option<PathBuf>,
+    /// The tenant the records belong to
+    #[arg(long, value_name = "W", default_value = "default")]
+    pub workspace: String,
+    /// The shop of records that name none [default: the mapping's, or "default"]
+    #[arg(long, value_name = "S")]
+    pub shop: Option<String>,
+    /// The currency of amounts that name none, such as EUR
+    #[arg(long, value_name = "C", value_parser = currency)]
+    pub currency: Option<Currency>,
+    /// The zone of days and of times without an offset, such as Europe/London [default: the
+    /// mapping's, or what the shop tells, or UTC]
+    #[arg(long, value_name = "TZ", value_parser = zone)]
+    pub timezone: Option<Zone>,
+    /// Keep ledger and views here, to query, continue and serve
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Write <view>.csv and <view>.parquet for every view here
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
+    /// Worker threads of the dataflow [default: the configuration's, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+    /// Defaults for --state and --workers
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The formats by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FormatName {
+    /// Bodies of Shopify webhooks
+    ShopifyWebhooks,
+    /// A Shopify bulk operation
+    ShopifyBulk,
+    /// The Shopify orders export
+    ShopifyCsv,
+    /// Any CSV of order lines
+    Csv,
+}
+
+fn currency(text: &str) -> Result<Currency, String> {
+    Currency::parse(text).map_err(|problem| problem.to_string())
+}
+
+fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text).map_err(|problem| problem.to_string())
+}
+
+/// What is read and how.
+struct Job {
+    format: Format,
+    setting: Setting,
+    files: Vec<Opened>,
+}
+
+impl Replay {
+    /// Reads every file, keeps and exports what was asked for, and says what came of it.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or read to its end, or results cannot be kept. What was read
+    /// until then is kept.
+    pub fn execute(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let config = self.config.as_deref().map(Config::read).transpose()?;
+        let kept = config.as_ref().map(|config| config.state_dir.clone());
+        let state = self.state.clone().or(kept);
+        let workers = config.map_or(1, |config| config.workers);
+        let workers = self.workers.map_or(workers, usize::from);
+
+        let mut job = self.job()?;
+        let base_zone = self.base_zone(&job.format);
+        let mut engine = Engine::open(&Options { state: state.as_deref(), base_zone, workers })?;
+        engine.store().set_phase(Phase::Replaying);
+        if let Some(zone) = engine.base_zone() {
+            job.setting.zone = zone.clone();
+        }
+        let (records, broken) = read(&mut engine, job)?;
+        let store = engine.finish()?;
+        let snapshot = store.load();
+        if let Some(folder) = &self.export {
+            export(&snapshot, folder, &[Form::Csv, Form::Parquet])?;
+        }
+        summary::print(&snapshot, records, started.elapsed());
+        summary::whereabouts(state.as_deref(), self.export.as_deref());
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// Opens everything that can be wrong before any state is touched.
+    fn job(&self) -> Result<Job, Failure> {
+        let mapping = self.mapping.as_deref();
+        let format = match (self.format, mapping) {
+            (FormatName::Csv, Some(path)) => Format::Csv(Box::new(Mapping::open(path)?)),
+            (_, Some(path)) => {
+                let problem = format!("--mapping {} goes with --format csv only", path.display());
+                return Err(Failure::usage(problem, "leave --mapping out, or give --format csv"));
+            }
+            (FormatName::Csv, None) => {
+                let hint = "see examples/online_retail.toml for one that explains itself";
+                return Err(Failure::usage("--format csv needs a --mapping FILE", hint));
+            }
+            (FormatName::ShopifyWebhooks, None) => Format::ShopifyWebhooks,
+            (FormatName::ShopifyBulk, None) => Format::ShopifyBulk,
+            (FormatName::ShopifyCsv, None) => Format::ShopifyCsv,
+        };
+        let files = self.inputs.iter().map(|path| Opened::open(path));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let named = match &format {
+            Format::Csv(mapping) => mapping.shop.as_deref(),
+            _ => None,
+        };
+        let shop = self.shop.as_deref().or(named).unwrap_or("default");
+        let setting = Setting {
+            workspace: self.workspace.as_str().into(),
+            shop: Some(shop.into()),
+            currency: self.currency,
+            zone: Zone::UTC,
+            reading: 0,
+        };
+        Ok(Job { format, setting, files })
+    }
+
+    fn base_zone(&self, format: &Format) -> Option<Zone> {
+        match (&self.timezone, format) {
+            (Some(zone), _) => Some(zone.clone()),
+            (None, Format::Csv(mapping)) => mapping.zone.clone(),
+            (None, _) => None,
+        }
+    }
+}
+
+/// Reads the files one after another; gives how many records there were, and what broke off a
+/// file before its end. What came before the break counts.
+fn read(engine: &mut Engine, job: Job) -> Result<(u64, Option<Failure>), Failure> {
+    let total = job.files.iter().map(|file| file.input.bytes_total).sum();
+    let mut progress = Progress::bytes("replaying", total);
+    let (mut records, mut before, mut broken) = (0, 0, None);
+    for file in job.files {
+        let done: Arc<AtomicU64> = Arc::clone(&file.input.bytes_read);
+        let setting = Setting { reading: engine.new_reading()?, ..job.setting.clone() };
+        for decoded in file.records(&job.format, setting)? {
+            match decoded {
+                Ok(decoded) => engine.add(decoded.envelopes, decoded.faults)?,
+                Err(problem) => broken = Some(Failure::from(problem)),
+            }
+            records += 1;
+            if records % 1024 == 0 {
+                progress.at(before + done.load(Ordering::Relaxed));
+            }
+        }
+        before += done.load(Ordering::Relaxed);
+    }
+    progress.done();
+    Ok((records, broken))
+}
