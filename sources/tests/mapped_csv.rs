@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::path::Path;
 
 use ionflux_schemas::event::Event;
 use ionflux_schemas::time::Zone;
 use ionflux_sources::error::SourceError;
-use ionflux_sources::files::input::Origin;
+use ionflux_sources::files::input::{Input, Origin};
 use ionflux_sources::files::mapped_csv::{self, MappedCsv};
 use ionflux_sources::files::mapping::Mapping;
 use ionflux_sources::reading::{Decoded, Setting};
@@ -187,6 +188,35 @@ fn a_format_and_another_dialect_are_followed() {
     let mapping = mapping(&text).unwrap();
     let read: Vec<_> = rows(&mapping, data.as_bytes()).unwrap().map(Result::unwrap).collect();
     assert_eq!(shown(&read[0]), "1 sold 1 p 100-0 - 2026-03-01T08:30:00Z");
+}
+
+#[test]
+fn a_truncated_file_gives_its_whole_lines_and_then_one_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.csv.gz");
+    let mut text = HEADER.to_owned();
+    for number in 0..20_000_u64 {
+        let sku = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text += &format!("{number},{sku:x},1,1,2026-03-01,,,\n");
+    }
+    let level = flate2::Compression::fast();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
+    packed.write_all(text.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+
+    let mapping = mapping(MAPPING).unwrap();
+    let setting =
+        Setting { workspace: "w".into(), shop: None, currency: None, zone: Zone::UTC, reading: 1 };
+    let reader = Input::open(&path).unwrap().reader;
+    let rows = mapped_csv::read(reader, Origin::of(&path), &mapping, &setting).unwrap();
+    let mut rows: Vec<_> = rows.collect();
+    let error = told(rows.pop().unwrap().unwrap_err());
+    let place = format!("after line {}", rows.len() + 1);
+    let problem = "the file ends in the middle of its compressed data";
+    assert_eq!(error.0, format!("{problem}, {place}"));
+    assert!(rows.len() > 5_000);
+    assert!(rows.iter().all(|row| row.as_ref().is_ok_and(|decoded| decoded.faults.is_empty())));
 }
 
 proptest! {
