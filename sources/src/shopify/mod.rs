@@ -15,23 +15,42 @@
 //! REST bodies and GraphQL nodes share their shapes in `body`, by aliases, so that an order
 //! means the same however it came.
 
-mod amounts;
-mod body;
-mod broken;
-pub mod bulk_file;
-mod document;
-mod edit;
-mod framing;
-mod lines;
-mod list;
-mod order;
-pub mod orders_csv;
-mod record;
-mod refund;
-mod scalar;
-mod shape;
-mod spread;
-mod tax;
 pub mod webhook;
+
 pub mod webhook_file;
+
+pub mod bulk_file;
+
+pub mod orders_csv;
+
+mod shape;
+
+mod order;
+
+mod lines;
+
+mod refund;
+
+mod edit;
+
 mod zone;
+
+mod tax;
+
+mod spread;
+
+mod body;
+
+mod amounts;
+
+mod scalar;
+
+mod list;
+
+mod record;
+
+mod document;
+
+mod framing;
+
+mod broken;

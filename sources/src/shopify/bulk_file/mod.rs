@@ -16,9 +16,11 @@
 //! A node of a kind that no view counts is a fault as a root, and skipped like any unknown field
 //! below an order.
 
-mod assemble;
 mod node;
+
 mod partition;
+
+mod assemble;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Read};
