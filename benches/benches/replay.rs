@@ -91,7 +91,7 @@ fn ionflux(file: &str, workers: usize) -> Result<Checksums, Failure> {
 
 fn generate(path: &Path, events: usize) -> Result<usize, Failure> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut generator = Generator::new(World::STANDARD, SEED);
+    let mut generator = Generator::new(World::STANDARD, events as u64, SEED);
     let (mut updates, mut facts) = (Vec::new(), 0);
     for _ in 0..events {
         generator.event(&mut updates);

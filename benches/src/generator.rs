@@ -1,5 +1,6 @@
 //! Seeded commerce: a few huge shops and many small ones, popular and rare products, returning
-//! customers, edits that take an old line out and put a new one in, and late refunds.
+//! customers, edits that take an old line out and put a new one in, refunds days later, and one
+//! order in twenty that arrives late. History comes as it happened, day after day.
 
 use ionflux_schemas::fact::{Fact, FactKind, Hour};
 use ionflux_schemas::key::CustomerKey;
@@ -22,12 +23,15 @@ pub struct World {
 
 impl World {
     /// The world of the committed runs.
-    pub const STANDARD: Self = Self { shops: 200, products: 100, customers: 1_000, days: 90 };
+    pub const STANDARD: Self = Self { shops: 200, products: 40, customers: 1_000, days: 60 };
 }
 
 /// A stream of order events.
 pub struct Generator {
     world: World,
+    /// How many events there will be, and how many there were.
+    events: u64,
+    made: u64,
     state: u64,
     recent: Vec<[Fact; 2]>,
 }
@@ -36,10 +40,10 @@ pub struct Generator {
 const RECENT: usize = 50_000;
 
 impl Generator {
-    /// A generator of a world; the same seed gives the same events.
+    /// A generator of so many events of a world; the same seed gives the same events.
     #[must_use]
-    pub fn new(world: World, seed: u64) -> Self {
-        Self { world, state: seed, recent: Vec::with_capacity(RECENT) }
+    pub fn new(world: World, events: u64, seed: u64) -> Self {
+        Self { world, events, made: 0, state: seed, recent: Vec::with_capacity(RECENT) }
     }
 
     /// SplitMix64.
@@ -63,6 +67,7 @@ impl Generator {
 
     /// Adds the facts of one more order event: 88 % new orders, 7 % edits, 5 % refunds.
     pub fn event(&mut self, out: &mut Vec<Update>) {
+        self.made += 1;
         match self.below(100) {
             0..7 if !self.recent.is_empty() => self.edit(out),
             7..12 if !self.recent.is_empty() => self.refund(out),
@@ -72,7 +77,9 @@ impl Generator {
 
     fn order(&mut self, out: &mut Vec<Update>) {
         let shop = self.skewed(self.world.shops.into()) as u32;
-        let day = self.below(self.world.days as u64) as i32;
+        let today = (self.made * self.world.days as u64 / self.events.max(1)) as i32;
+        let late = if self.below(20) == 0 { self.below(10) as i32 } else { 0 };
+        let day = (today - late).clamp(0, self.world.days - 1);
         let minute = self.below(24 * 60) as u32;
         let order = Fact {
             shop,

@@ -183,9 +183,9 @@ fn changes(events: &str) -> String {
             epochs.last_mut().expect("events follow an epoch").push(Line::parse(line).envelope());
         }
     }
-    let differences = (1..).zip(epochs).map(|(epoch, envelopes)| {
-        ledger.upsert(Epoch(epoch), envelopes, Vec::new()).unwrap()
-    });
+    let differences = (1..)
+        .zip(epochs)
+        .map(|(epoch, envelopes)| ledger.upsert(Epoch(epoch), envelopes, Vec::new()).unwrap());
     let deltas = harness::run(&differences.collect::<Vec<_>>(), 1);
     let mut snapshot = Snapshot::empty(&list::views(), dictionary);
     let mut text = String::new();

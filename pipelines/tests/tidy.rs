@@ -120,7 +120,8 @@ fn long_functions(shown: &str, text: &str) -> Vec<String> {
     for (number, line) in text.lines().enumerate() {
         let indent: String = line.chars().take_while(|c| *c == ' ').collect();
         let code = line.trim_start();
-        let begins = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
+        let begins =
+            ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
         if begins.iter().any(|begin| code.starts_with(begin)) && !code.ends_with(';') {
             open = Some((number, indent));
         } else if let Some((from, outer)) = &open {
@@ -140,8 +141,15 @@ fn long_functions(shown: &str, text: &str) -> Vec<String> {
 fn some_words_do_not_belong_here() {
     // Split, so that this file does not find itself.
     let banned: Vec<String> = [
-        ["to", "do!("], ["unimple", "mented!("], ["FIX", "ME"], ["#[igno", "re"], ["dbg", "!("],
-        ["thread::sl", "eep"], ["mod uti", "ls"], ["mod hel", "pers"], ["mod com", "mon"],
+        ["to", "do!("],
+        ["unimple", "mented!("],
+        ["FIX", "ME"],
+        ["#[igno", "re"],
+        ["dbg", "!("],
+        ["thread::sl", "eep"],
+        ["mod uti", "ls"],
+        ["mod hel", "pers"],
+        ["mod com", "mon"],
     ]
     .map(|[a, b]| format!("{a}{b}"))
     .to_vec();
@@ -162,9 +170,11 @@ fn no_float_comes_near_money() {
     let mut problems = Vec::new();
     for (path, text) in files() {
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
-        let exact = ["schemas/", "operators/", "ledger/", "sources/src/shopify", "sources/src/files"];
+        let exact =
+            ["schemas/", "operators/", "ledger/", "sources/src/shopify", "sources/src/files"];
         if exact.iter().any(|part| shown.starts_with(part)) && !shown.contains("/tests/") {
-            for (number, line) in text.lines().enumerate().filter(|(_, line)| line.contains("f64")) {
+            for (number, line) in text.lines().enumerate().filter(|(_, line)| line.contains("f64"))
+            {
                 if !line.trim_start().starts_with("//") {
                     problems.push(format!("{shown}:{}: {}", number + 1, line.trim()));
                 }

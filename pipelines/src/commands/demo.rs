@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
+use ionflux_schemas::fault::Place;
 use ionflux_schemas::key::ShopKey;
 use ionflux_schemas::time::{UtcMs, Zone};
 use ionflux_service::store::Phase;
@@ -141,11 +142,15 @@ fn count(engine: &mut Engine, sent: &Sent) -> Result<(), Failure> {
         zone: Zone::UTC,
         reading: 0,
     };
-    match webhook::decode(&webhook, &setting) {
-        Ok(envelopes) => engine.add(envelopes, Vec::new()),
-        Err(refusal) => {
-            let place = ionflux_schemas::fault::Place { source: sent.topic.into(), line: 0 };
-            engine.add(Vec::new(), vec![refusal.at(ShopKey::new("demo", sent.shop), place)])
+    let (mut envelopes, mut faults) = (Vec::new(), Vec::new());
+    for outcome in webhook::records(&webhook, &setting) {
+        match outcome {
+            Ok(said) => envelopes.extend(said),
+            Err(refusal) => {
+                let place = Place { source: sent.topic.into(), line: 0 };
+                faults.push(refusal.at(ShopKey::new("demo", sent.shop), place));
+            }
         }
     }
+    engine.add(envelopes, faults)
 }

@@ -1,1 +1,56 @@
-//! Shopify.
+//! Shopify: webhooks, bulk exports and the orders CSV export, read into events.
+//!
+//! Invariant: every record ends as envelopes or as a fault that says why not; what a body leaves
+//! out, wraps, nulls or quotes changes the answer only where it changes the meaning.
+//!
+//! ```text
+//! webhook_file ─ framing ─ document ─┐
+//!                                    ├─ webhook ─ shape ─┬─ order ── lines ─ tax, spread
+//! (live deliveries, from a journal) ─┘                   ├─ refund
+//!                                                        ├─ edit
+//! bulk_file ─ partition ─ assemble ──────────────────────┴─ zone
+//! orders_csv ─ (its own columns) ─ tax, spread
+//! ```
+//!
+//! REST bodies and GraphQL nodes share their shapes in `body`, by aliases, so that an order
+//! means the same however it came.
+
+pub mod webhook;
+
+pub mod webhook_file;
+
+pub mod bulk_file;
+
+pub mod orders_csv;
+
+mod shape;
+
+mod order;
+
+mod lines;
+
+mod refund;
+
+mod edit;
+
+mod zone;
+
+mod tax;
+
+mod spread;
+
+mod body;
+
+mod amounts;
+
+mod scalar;
+
+mod list;
+
+mod record;
+
+mod document;
+
+mod framing;
+
+mod broken;
