@@ -1,5 +1,7 @@
 //! Streams and concurrent readers: what they see is always one epoch.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 //! Invariant: keys pack `shop, day or hour, currency, product` in 32 bits each, and totals are the
 //! columns after the key, so that a test can say in one line what a batch adds.
 
-// Each test file uses a part of this one.
-#![allow(dead_code)]
+// Each test file uses a part of this one, and a test may unwrap wherever it stands.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::sync::Arc;
 
