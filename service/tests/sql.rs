@@ -1,5 +1,7 @@
 //! SQL over HTTP: what is answered, in which forms, and what is refused.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;
