@@ -31,7 +31,7 @@ pub const RUN_MAX: Duration = Duration::from_secs(30);
 /// The most rows of an answer: what a spreadsheet or a person can still use.
 pub const ROWS_MAX: usize = 100_000;
 /// The most bytes of an answer, since rows may be wide.
-const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Rows per batch of a scan: between two of them a query can be stopped.
 const SCAN_ROWS: usize = 8192;
 /// One query may use two cores and no more, so that a page stays alive beside it.
