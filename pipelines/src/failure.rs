@@ -53,9 +53,14 @@ impl Failure {
 }
 
 /// An error with all its causes in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(beneath) = cause {
+        text = format!("{text}: {beneath}");
+        cause = beneath.source();
+    }
+    text
 }
 
 impl From<SourceError> for Failure {
