@@ -153,9 +153,7 @@ fn compare(events: usize, rounds: usize) -> Result<(), Failure> {
         times.sort_unstable();
         times[times.len() / 2]
     });
-    println!(
-        "program                        median ms   events/s   ratio   peak MiB   (at 1/5 of the events)"
-    );
+    println!("{:<30} median ms   events/s   ratio   peak MiB   at 1/5 the events", "program");
     let names =
         ["hand-written loop, 1 core", "ionflux, 1 worker, 1 core", "ionflux, 2 workers, 2 cores"];
     for (place, name) in names.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! The ledger: the latest version of every entity, and what changes when a version changes.
 //!
 //! ```text
-//! envelopes ─▶ dossier of each order ─merge─▶ old contribution out (-1), new one in (+1) ─▶ dataflow
-//!                    │ latest version wins                                differences
+//! envelopes ─▶ dossier of each order ─▶ old contribution out (-1), new one in (+1) ─▶ dataflow
+//!                    │ latest version wins                     differences
 //!                    ▼
 //!                 entities (disk or memory), one atomic commit an epoch
 //! ```

@@ -162,7 +162,8 @@ proptest! {
         let mut told = Held::default();
         for (epoch, said) in (1..).zip(said.chunks(9)) {
             // A restart before every epoch.
-            let (mut ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
+            let entities = Box::new(Disk::open(folder.path()).unwrap());
+            let (mut ledger, dictionary) = open(entities).unwrap();
             told.add(&ledger.upsert(Epoch(epoch), said.to_vec(), vec![]).unwrap(), &dictionary);
         }
         let (ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();

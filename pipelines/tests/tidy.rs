@@ -55,7 +55,7 @@ fn crates_import_only_along_the_arrows() {
             "pipelines" => "ionflux.workspace".to_owned(),
             _ => format!("ionflux-{of}.workspace"),
         };
-        let imported = |of: &&str| manifest.lines().any(|line| line.starts_with(&package(of)));
+        let imported = |of: &&&str| manifest.lines().any(|line| line.starts_with(&package(of)));
         for of in CRATES.iter().filter(imported).filter(|of| !allowed(name, of)) {
             problems.push(format!("{name} imports {of}"));
         }
@@ -117,16 +117,22 @@ fn files_and_functions_are_short_and_say_what_they_own() {
 fn long_functions(shown: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut open: Option<(usize, String)> = None;
+    // Expected text of tests is data: it counts no lines.
+    let (mut expected, mut data) = (false, 0);
     for (number, line) in text.lines().enumerate() {
+        expected |= line.contains("expect![[r#");
+        data += usize::from(expected);
+        expected &= !line.contains("\"#]]");
         let indent: String = line.chars().take_while(|c| *c == ' ').collect();
         let code = line.trim_start();
         let begins =
             ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
         if begins.iter().any(|begin| code.starts_with(begin)) && !code.ends_with(';') {
             open = Some((number, indent));
+            data = 0;
         } else if let Some((from, outer)) = &open {
             if line.strip_prefix(outer.as_str()).is_some_and(|rest| rest == "}") {
-                let lines = number - from + 1;
+                let lines = number - from + 1 - data;
                 if lines > FUNCTION_LINES_MAX {
                     problems.push(format!("{shown}:{}: a function of {lines} lines", from + 1));
                 }

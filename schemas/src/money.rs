@@ -48,7 +48,9 @@ pub enum AmountError {
         currency: Currency,
     },
     /// The number is larger than [`AMOUNT_MINOR_MAX`].
-    #[error("{text} is larger than the largest amount of a record ({max} minor units)", max = AMOUNT_MINOR_MAX)]
+    #[error(
+        "{text} is larger than the largest amount of a record ({AMOUNT_MINOR_MAX} minor units)"
+    )]
     TooLarge {
         /// The text as it came, cut to 40 characters.
         text: String,

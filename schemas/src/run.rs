@@ -206,7 +206,7 @@ mod tests {
         fn what_is_retracted_leaves_nothing(
             a in prop::collection::btree_map(0..20_u128, [-1000..1000_i64, 0..9], 0..20),
         ) {
-            let negated = a.iter().map(|(key, totals)| (*key, totals.map(|total| -total))).collect();
+            let negated = a.iter().map(|(key, totals)| (*key, totals.map(|t| -t))).collect();
             prop_assert!(run(&a).merge(&run(&negated)).is_empty());
         }
     }

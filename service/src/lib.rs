@@ -16,6 +16,7 @@ pub mod tables;
 mod params;
 mod select;
 
+mod keywords;
 pub mod sql;
 
 pub mod render;

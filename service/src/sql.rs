@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
+use crate::keywords;
 use crate::tables::Tables;
 
 /// The longest SQL text: larger than anyone writes by hand, small enough to parse at once.
@@ -160,7 +161,7 @@ async fn run(
     let context = context(tables).map_err(&refused)?;
     let state = context.state();
     let dialect = state.config_options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect).map_err(&refused)?;
+    let statement = state.sql_to_statement(&keywords::quoted(sql), &dialect).map_err(&refused)?;
     let names = state.resolve_table_references(&statement).map_err(&refused)?;
     for name in names.iter().map(|name| name.table().to_owned()) {
         register(tables, &context, name).await?;

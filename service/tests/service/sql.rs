@@ -1,9 +1,5 @@
 //! SQL over HTTP: what is answered, in which forms, and what is refused.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -11,7 +7,7 @@ use axum::http::{Request, StatusCode};
 use expect_test::{Expect, expect};
 use ionflux_service::store::Store;
 
-use common::{folded, send, store, text};
+use crate::sample::{folded, send, store, text};
 
 async fn sql(store: &Arc<Store>, query: &str, accept: &str) -> (StatusCode, String) {
     let request = Request::post("/v1/sql").header("accept", accept);

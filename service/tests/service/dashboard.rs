@@ -1,14 +1,12 @@
 //! The dashboard's figures and the page that paints them.
 
-mod common;
-
 use axum::body::Body;
 use axum::http::Request;
 use expect_test::expect;
 use ionflux_service::store::Phase;
 use serde_json::Value as Json;
 
-use common::{Adds, folded, get, send, store, text};
+use crate::sample::{Adds, folded, get, send, store, text};
 
 #[tokio::test]
 async fn the_dashboard_is_computed_here() {

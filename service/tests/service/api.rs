@@ -1,12 +1,10 @@
 //! Requests in, expected answers out, without a socket.
 
-mod common;
-
 use axum::http::StatusCode;
 use expect_test::{Expect, expect};
 use serde_json::Value as Json;
 
-use common::{Adds, folded, get, store};
+use crate::sample::{Adds, folded, get, store};
 
 async fn check(uri: &str, expected: Expect) {
     let (status, body) = get(&store(), uri).await;

@@ -4,8 +4,6 @@
 //! columns after the key, so that a test can say in one line what a batch adds.
 
 // Each test file uses a part of this one, and a test may unwrap wherever it stands.
-#![allow(dead_code, clippy::unwrap_used)]
-
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};

@@ -1,9 +1,5 @@
 //! Streams and concurrent readers: what they see is always one epoch.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
@@ -15,7 +11,7 @@ use ionflux_service::{render, sql};
 use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
-use common::{Adds, folded, store, utc};
+use crate::sample::{Adds, folded, store, utc};
 
 async fn open(router: &axum::Router, uri: &str) -> (StatusCode, BodyDataStream) {
     let request = Request::get(uri).body(Body::empty()).unwrap();
