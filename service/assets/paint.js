@@ -131,7 +131,7 @@ function chart(id, data, show, words) {
     svg.append(draw("line", { class: "grid", ...across, y1: at, y2: at }));
     svg.append(draw("text", text, show.compact(tick.value)));
   }
-  const names = labels(data.points, words.tick, Math.max(3, Math.floor(width / 78)));
+  const names = labels(data.points, words.tick, Math.max(3, Math.floor(width / 100)));
   const zero = y(data.zero);
   const groups = data.points.map((point, at) => {
     const x = box.left + at * step;
