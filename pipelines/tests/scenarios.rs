@@ -180,7 +180,7 @@ fn changes(events: &str) -> String {
         if line.starts_with("epoch") {
             epochs.push(Vec::new());
         } else {
-            epochs.last_mut().expect("events follow an epoch").push(Line::parse(line).envelope());
+            epochs.last_mut().unwrap().push(Line::parse(line).envelope());
         }
     }
     let differences = (1..)

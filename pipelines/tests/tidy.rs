@@ -130,14 +130,14 @@ fn long_functions(shown: &str, text: &str) -> Vec<String> {
         if begins.iter().any(|begin| code.starts_with(begin)) && !code.ends_with(';') {
             open = Some((number, indent));
             data = 0;
-        } else if let Some((from, outer)) = &open {
-            if line.strip_prefix(outer.as_str()).is_some_and(|rest| rest == "}") {
-                let lines = number - from + 1 - data;
-                if lines > FUNCTION_LINES_MAX {
-                    problems.push(format!("{shown}:{}: a function of {lines} lines", from + 1));
-                }
-                open = None;
+        } else if let Some((from, outer)) = &open
+            && line.strip_prefix(outer.as_str()).is_some_and(|rest| rest == "}")
+        {
+            let lines = number - from + 1 - data;
+            if lines > FUNCTION_LINES_MAX {
+                problems.push(format!("{shown}:{}: a function of {lines} lines", from + 1));
             }
+            open = None;
         }
     }
     problems

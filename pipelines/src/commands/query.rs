@@ -76,8 +76,8 @@ impl Query {
     /// When the state or the instance cannot be reached, or the query is wrong.
     pub fn execute(&self) -> Result<(), Failure> {
         let bytes = match (&self.state, &self.url) {
-            (Some(folder), _) => self.from_state(&State::open(folder)?)?,
-            (None, Some(url)) => self.from_url(url)?,
+            (Some(folder), _) => self.ask_state(&State::open(folder)?)?,
+            (None, Some(url)) => self.ask_url(url)?,
             (None, None) => {
                 return Err(Failure::usage("nothing to query", "give --state or --url"));
             }
@@ -90,7 +90,7 @@ impl Query {
         }
     }
 
-    fn from_state(&self, state: &State) -> Result<Vec<u8>, Failure> {
+    fn ask_state(&self, state: &State) -> Result<Vec<u8>, Failure> {
         let views = state.views()?;
         let tables = Arc::new(Tables::of_batches(views.epoch, views.as_of, views.tables));
         let failed = |cause: &dyn std::fmt::Display| Failure::world(cause, "");
@@ -108,7 +108,7 @@ impl Query {
         render::render(&answer, self.output.format()).map_err(|cause| failed(&cause))
     }
 
-    fn from_url(&self, url: &str) -> Result<Vec<u8>, Failure> {
+    fn ask_url(&self, url: &str) -> Result<Vec<u8>, Failure> {
         let url = format!("{}/v1/sql", url.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)

@@ -63,7 +63,7 @@ pub struct Replay {
     /// Keep ledger and views here, to query, continue and serve
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Write <view>.csv and <view>.parquet for every view here
+    /// Write every view here, as VIEW.csv and VIEW.parquet
     #[arg(long, value_name = "DIR")]
     pub export: Option<PathBuf>,
     /// Worker threads of the dataflow [default: the configuration's, or 1]
