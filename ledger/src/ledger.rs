@@ -49,12 +49,14 @@ pub struct Ledger {
     shops: Arc<Shops>,
 }
 
-/// A dossier while its epoch is open.
+/// A dossier while its epoch is open: whether it says something new, and whether the store has it
+/// as it is.
 struct Touched {
     shop: Arc<Shop>,
     before: Contribution,
     dossier: Dossier,
     changed: bool,
+    kept: bool,
 }
 
 impl Ledger {
@@ -131,7 +133,9 @@ impl Ledger {
                 let after = contribution(&touched.dossier, &touched.shop, &self.dictionary);
                 self.tell(touched.before, after, &mut differences);
             }
-            writes.push((Table::Dossiers, key, codec::encode(&touched.dossier)?));
+            if !touched.kept {
+                writes.push((Table::Dossiers, key, codec::encode(&touched.dossier)?));
+            }
         }
         let known: BTreeMap<String, Fault> =
             faults.into_iter().chain(full).map(|fault| (fault.id(), fault)).collect();
@@ -163,12 +167,13 @@ impl Ledger {
                     let dossier: Dossier = held.unwrap_or_default();
                     let shop = self.shop(&shop)?;
                     let before = contribution(&dossier, &shop, &self.dictionary);
-                    place.insert(Touched { shop, before, dossier, changed: false })
+                    place.insert(Touched { shop, before, dossier, changed: false, kept: true })
                 }
             };
             match entry.dossier.merge(version, event) {
-                Merged::Changed => entry.changed = true,
-                Merged::Noted | Merged::Stale => {}
+                Merged::Changed => (entry.changed, entry.kept) = (true, false),
+                Merged::Noted => entry.kept = false,
+                Merged::Stale => {}
                 Merged::Full => full.push(too_many_rows(&shop, &order)),
             }
         }

@@ -50,7 +50,6 @@ pub struct Engine {
     faults: Vec<Fault>,
     weight: usize,
     as_of: UtcMs,
-    changed: bool,
 }
 
 impl Engine {
@@ -79,7 +78,6 @@ impl Engine {
             ledger,
             runtime,
             store,
-            changed: state.as_ref().is_some_and(|state| state.kept().is_none()),
             state,
             envelopes: Vec::new(),
             faults: Vec::new(),
@@ -149,7 +147,6 @@ impl Engine {
         }
         self.weight = 0;
         let differences = self.ledger.upsert(self.runtime.next(), envelopes, faults)?;
-        self.changed |= !differences.facts.is_empty() || !differences.faults.is_empty();
         self.as_of = now.unwrap_or_else(|| latest(self.as_of, &differences)).max(self.as_of);
         Ok(self.runtime.send(differences, self.as_of)?)
     }
@@ -161,7 +158,8 @@ impl Engine {
     pub fn finish(mut self) -> Result<Arc<Store>, Failure> {
         self.close_epoch(None)?;
         self.runtime.finish()?;
-        if let Some(state) = self.state.filter(|_| self.changed) {
+        // Always: a process that was killed may have left older views beside the ledger.
+        if let Some(state) = self.state {
             state.keep(&self.store.load())?;
         }
         Ok(self.store)

@@ -118,13 +118,6 @@ impl State {
         Ok(())
     }
 
-    /// The snapshot's epoch, if there is one.
-    #[must_use]
-    pub fn kept(&self) -> Option<Epoch> {
-        let name = fs::read_to_string(self.folder.join("views/CURRENT")).ok()?;
-        name.trim().strip_prefix("epoch-")?.parse().ok().map(Epoch)
-    }
-
     /// Reads the views of the snapshot that is valid now.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use ionflux_service::store::Phase;
+
 use crate::config::Config;
 use crate::engine::{Engine, Options};
 use crate::failure::Failure;
@@ -27,6 +29,7 @@ impl Run {
         let folder = relative_to(&self.config, &config.state_dir);
         let workers = config.workers;
         let engine = Engine::open(&Options { state: Some(&folder), base_zone: None, workers })?;
+        engine.store().set_phase(Phase::Complete);
         let service = Service::start(config.http.listen, engine.store(), engine.shops())?;
         eprintln!("serving {} at http://{}  (Ctrl-C stops)", folder.display(), service.address);
         service.wait_for_stop()?;

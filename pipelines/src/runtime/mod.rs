@@ -68,7 +68,10 @@ impl Runtime {
         let (guards, feeds) = worker::start(workers, first, &ticks)?;
         let publisher = std::thread::Builder::new()
             .name("publisher".into())
-            .spawn(move || publisher::run(&messages, workers, first, publish))
+            .spawn(move || {
+                let _down = DownTogether("the publisher");
+                publisher::run(&messages, workers, first, publish);
+            })
             .map_err(|problem| RuntimeError::Start(problem.to_string()))?;
         let threads = guards.guards().iter().map(|guard| guard.thread().clone());
         let workers = feeds.into_iter().zip(threads).collect();
@@ -136,6 +139,19 @@ impl Runtime {
             return Err(RuntimeError::Stopped);
         }
         Ok(())
+    }
+}
+
+/// Ends the process when its thread panics: a dataflow without one of its threads would wait for
+/// ever, and half-alive is worse than down. What was acknowledged is in the ledger.
+struct DownTogether(&'static str);
+
+impl Drop for DownTogether {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("error: {} failed because of a bug; the state on disk is whole", self.0);
+            std::process::exit(1);
+        }
     }
 }
 

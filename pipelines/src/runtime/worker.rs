@@ -1,6 +1,6 @@
 //! One timely worker: take an epoch, advance, step, hand over what closed; park when idle.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -27,9 +27,14 @@ pub(super) fn start(
     closed: &Sender<Message>,
 ) -> Result<(timely::communication::WorkerGuards<()>, Vec<Sender<Differences>>), RuntimeError> {
     let (senders, feeds) = super::feeds(workers);
-    let (feeds, closed) = (Arc::new(feeds), closed.clone());
+    let feeds: Vec<_> = feeds.into_iter().map(Some).collect();
+    let (feeds, closed) = (Arc::new(Mutex::new(feeds)), closed.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let feed = feeds[worker.index()].clone();
+        let _down = super::DownTogether("a worker");
+        // Taken out, so that the sender notices when this worker is gone.
+        let mut feeds = feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(feed) = feeds[worker.index()].take() else { return };
+        drop(feeds);
         let dataflow = Dataflow::build(worker, first.0);
         work(worker, dataflow, first, &feed, &closed);
     });
