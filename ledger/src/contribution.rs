@@ -34,17 +34,13 @@ pub fn contribution(dossier: &Dossier, shop: &Shop, dictionary: &Dictionary) -> 
         Some((_, order)) if order.test => {}
         Some((_, order)) => {
             writer.order(order, dossier);
-            for (_, refund) in dossier.refunds.values() {
-                writer.refund(refund, &order.channel);
-            }
+            writer.refunds(dossier, &order.channel);
         }
         None if dossier.rows.is_empty() => writer.waiting(dossier),
         // Rows know only lines; a snapshot of the order, once known, outranks them.
         None => {
             writer.rows(dossier);
-            for (_, refund) in dossier.refunds.values() {
-                writer.refund(refund, "");
-            }
+            writer.refunds(dossier, "");
         }
     }
     writer.out
@@ -116,6 +112,15 @@ impl<'a> Writer<'a> {
         }
         if units > 0 || gross != 0 || discounts != 0 {
             sale(placed_at, units, [gross, discounts]);
+        }
+    }
+
+    /// An export knows only the sum of an order's refunds, which would count them twice.
+    fn refunds(&mut self, dossier: &Dossier, channel: &str) {
+        let refunds = || dossier.refunds.values().map(|(_, refund)| refund);
+        let single = refunds().any(|refund| !refund.aggregate);
+        for refund in refunds().filter(|refund| !(single && refund.aggregate)) {
+            self.refund(refund, channel);
         }
     }
 

@@ -14,8 +14,8 @@ use ionflux_schemas::event::{Event, Order, OrderEdit, OrderRow, Refund, RowLine}
 use ionflux_schemas::key::{Id, Version};
 use serde::{Deserialize, Serialize};
 
-/// The most different rows one order may have; a file that maps the wrong column as the order's
-/// would otherwise gather everything in one dossier.
+/// The most rows one order may have, equal ones counted; a file that maps the wrong column as the
+/// order's would otherwise gather everything in one dossier.
 pub const ROWS_MAX: usize = 20_000;
 
 /// Everything known of one order.
@@ -31,6 +31,8 @@ pub struct Dossier {
     pub edits: BTreeMap<Id, (Version, OrderEdit)>,
     /// Rows of files that know only lines, by the hash of their columns.
     pub rows: BTreeMap<u128, HeldRow>,
+    /// How many rows that is, equal ones counted.
+    held: usize,
 }
 
 /// A row and how many equal ones there are.
@@ -78,23 +80,35 @@ impl Dossier {
     /// Counts equal rows within one reading of one file; the file with most of them decides. So
     /// reading a file again changes nothing, and rows that are truly there twice count twice.
     fn merge_row(&mut self, row: OrderRow) -> Merged {
-        let full = self.rows.len() >= ROWS_MAX;
+        let full = self.held >= ROWS_MAX;
         let OrderRow { content, reading, line, .. } = row;
         match self.rows.entry(content) {
             Entry::Vacant(_) if full => Merged::Full,
             Entry::Vacant(place) => {
                 place.insert(HeldRow { line, times: 1, reading, seen: 1 });
+                self.held += 1;
                 Merged::Changed
             }
             Entry::Occupied(mut held) => {
                 let held = held.get_mut();
                 held.seen = if held.reading == reading { held.seen.saturating_add(1) } else { 1 };
                 held.reading = reading;
-                if held.seen > held.times {
-                    held.times = held.seen;
-                    return Merged::Changed;
+                // Read under another currency or mapping, the same row may mean something else;
+                // which meaning holds must not depend on which came first.
+                let means_more = line > held.line;
+                if means_more {
+                    held.line = line;
                 }
-                Merged::Noted
+                match held.seen > held.times {
+                    true if full => Merged::Full,
+                    true => {
+                        held.times = held.seen;
+                        self.held += 1;
+                        Merged::Changed
+                    }
+                    false if means_more => Merged::Changed,
+                    false => Merged::Noted,
+                }
             }
         }
     }

@@ -18,6 +18,17 @@ use crate::dossier::{Dossier, Merged, ROWS_MAX};
 use crate::entities::{Entities, EntitiesError, Table, Write};
 use crate::shop::{Shop, Shops, Zones};
 
+/// The zone of shops that never told theirs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BaseZone {
+    /// The user named it: a state in another zone is refused.
+    Asked(Zone),
+    /// A mapping suggests it: only a state without orders takes it.
+    Proposed(Zone),
+    /// UTC, or the first zone a shop tells.
+    Unknown,
+}
+
 /// Why the ledger cannot go on.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -60,34 +71,31 @@ struct Touched {
 }
 
 impl Ledger {
-    /// A ledger over entities. `base` is the zone of shops that never told theirs.
+    /// A ledger over entities.
     ///
     /// # Errors
     /// [`LedgerError::BaseZone`] if the entities were counted with another base zone: days that
     /// were closed in one zone must not move to another.
     pub fn open(
-        mut entities: Box<dyn Entities>,
+        entities: Box<dyn Entities>,
         dictionary: Arc<Dictionary>,
-        base: Option<Zone>,
+        base: BaseZone,
     ) -> Result<Self, LedgerError> {
         let held = entities.get(Table::Meta, BASE_ZONE)?;
         let held: Option<String> = held.map(|bytes| codec::decode(&bytes)).transpose()?;
         let fresh = entities.get(Table::Meta, EPOCH)?.is_none();
         let base = match (held, base) {
-            (Some(held), Some(asked)) if held != asked.name() => {
+            (Some(held), BaseZone::Asked(asked)) if held != asked.name() => {
                 return Err(LedgerError::BaseZone { held, asked: asked.name().to_owned() });
             }
-            (None, Some(asked)) if !fresh => {
+            (None, BaseZone::Asked(asked)) if !fresh => {
                 let held = "UTC, or the zone each shop told".to_owned();
                 return Err(LedgerError::BaseZone { held, asked: asked.name().to_owned() });
             }
             (Some(held), _) => Zone::parse(&held).ok(),
-            (None, asked) => asked,
+            (None, BaseZone::Asked(zone) | BaseZone::Proposed(zone)) if fresh => Some(zone),
+            (None, _) => None,
         };
-        if let Some(zone) = &base {
-            let name = codec::encode(&zone.name())?;
-            entities.commit(vec![(Table::Meta, BASE_ZONE.to_vec(), name)])?;
-        }
         Ok(Self { entities, dictionary, base, shops: Arc::default() })
     }
 
@@ -123,12 +131,17 @@ impl Ledger {
     ) -> Result<Differences, LedgerError> {
         let mut differences = Differences::default();
         let mut writes = vec![(Table::Meta, EPOCH.to_vec(), codec::encode(&epoch.0)?)];
+        if let Some(zone) = &self.base {
+            // With the first epoch, not before: an empty state is bound to no zone.
+            let name = codec::encode(&zone.name())?;
+            writes.push((Table::Meta, BASE_ZONE.to_vec(), name));
+        }
         let (zones, orders): (Vec<_>, Vec<_>) =
             envelopes.into_iter().partition(|e| matches!(e.event, Event::Zone { .. }));
         // Zones first, while every dossier of the shop is as it was committed.
         self.rezone(zones, &mut differences, &mut writes)?;
-        let mut full = Vec::new();
-        for (key, touched) in self.join(orders, &mut full)? {
+        let mut refused = Vec::new();
+        for (key, touched) in self.join(orders, &mut refused)? {
             if touched.changed {
                 let after = contribution(&touched.dossier, &touched.shop, &self.dictionary);
                 self.tell(touched.before, after, &mut differences);
@@ -138,7 +151,7 @@ impl Ledger {
             }
         }
         let known: BTreeMap<String, Fault> =
-            faults.into_iter().chain(full).map(|fault| (fault.id(), fault)).collect();
+            faults.into_iter().chain(refused).map(|fault| (fault.id(), fault)).collect();
         for (id, fault) in known {
             if self.entities.get(Table::Faults, id.as_bytes())?.is_none() {
                 differences.faults.push((self.dictionary.faults.number(&fault), 1));
@@ -153,12 +166,16 @@ impl Ledger {
     fn join(
         &self,
         orders: Vec<Envelope>,
-        full: &mut Vec<Fault>,
+        refused: &mut Vec<Fault>,
     ) -> Result<BTreeMap<Vec<u8>, Touched>, LedgerError> {
         let mut touched: BTreeMap<Vec<u8>, Touched> = BTreeMap::new();
         for Envelope { shop, version, event } in orders {
             let Some(order) = order_of(&event) else { continue };
             let order = order.to_owned();
+            if !event.within_limits() {
+                refused.push(too_large(&shop, &order));
+                continue;
+            }
             let entry = match touched.entry(codec::dossier_key(&shop, &order)) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(place) => {
@@ -174,7 +191,7 @@ impl Ledger {
                 Merged::Changed => (entry.changed, entry.kept) = (true, false),
                 Merged::Noted => entry.kept = false,
                 Merged::Stale => {}
-                Merged::Full => full.push(too_many_rows(&shop, &order)),
+                Merged::Full => refused.push(too_many_rows(&shop, &order)),
             }
         }
         Ok(touched)
@@ -290,13 +307,19 @@ impl Ledger {
 }
 
 fn too_many_rows(shop: &ShopKey, order: &str) -> Fault {
-    Fault {
-        shop: shop.clone(),
-        kind: FaultKind::Quantity,
-        place: Place { source: "ledger".into(), line: 0 },
-        subject: format!("order {order}").into(),
-        reason: format!("order {order} has more than {ROWS_MAX} different lines").into(),
-    }
+    let reason = format!("order {order} has more than {ROWS_MAX} lines");
+    refusal(shop, order, FaultKind::Quantity, reason)
+}
+
+fn too_large(shop: &ShopKey, order: &str) -> Fault {
+    let reason = format!("order {order} holds an amount or quantity beyond what one record may");
+    refusal(shop, order, FaultKind::Amount, reason)
+}
+
+fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Fault {
+    let place = Place { source: "ledger".into(), line: 0 };
+    let subject = format!("order {order}").into();
+    Fault { shop: shop.clone(), kind, place, subject, reason: reason.into() }
 }
 
 /// The order an event is about.

@@ -21,4 +21,4 @@ pub mod memory;
 pub mod ledger;
 pub mod shop;
 
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::{BaseZone, Ledger, LedgerError};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ionflux_ledger::disk::Disk;
 use ionflux_ledger::entities::Entities;
 use ionflux_ledger::memory::Memory;
-use ionflux_ledger::{Ledger, LedgerError};
+use ionflux_ledger::{BaseZone, Ledger, LedgerError};
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{
@@ -62,6 +62,7 @@ fn said() -> impl Strategy<Value = Envelope> {
             let refund = Refund {
                 id: format!("r{id}-{n}").into(),
                 order: id.to_string().into(),
+                aggregate: false,
                 processed_at: UtcMs(hour * HOUR),
                 currency: eur(),
                 lines: vec![RefundLine { product: Some("p1".into()), units: 1, amount }],
@@ -123,7 +124,7 @@ fn named(fact: Fact, dictionary: &Dictionary) -> Fact {
 
 fn open(entities: Box<dyn Entities>) -> Result<(Ledger, Arc<Dictionary>), LedgerError> {
     let dictionary = Arc::new(Dictionary::new());
-    Ok((Ledger::open(entities, Arc::clone(&dictionary), None)?, dictionary))
+    Ok((Ledger::open(entities, Arc::clone(&dictionary), BaseZone::Unknown)?, dictionary))
 }
 
 fn fold(epochs: &[Vec<Envelope>]) -> (BTreeMap<Fact, i64>, BTreeMap<String, i64>) {
@@ -213,6 +214,7 @@ fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
     let refund = Refund {
         id: "r1".into(),
         order: "1".into(),
+        aggregate: false,
         processed_at: UtcMs(30 * HOUR),
         currency: eur(),
         lines: vec![],
@@ -244,13 +246,54 @@ fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
 #[test]
 fn a_state_keeps_its_base_zone() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |zone: Option<&str>| {
+    let berlin = || Zone::parse("Europe/Berlin").unwrap();
+    let open = |zone: BaseZone| {
         let entities = Box::new(Disk::open(folder.path()).unwrap());
-        let zone = zone.map(|zone| Zone::parse(zone).unwrap());
-        Ledger::open(entities, Arc::new(Dictionary::new()), zone).map(drop)
+        Ledger::open(entities, Arc::new(Dictionary::new()), zone)
     };
-    open(Some("Europe/Berlin")).unwrap();
-    open(None).unwrap();
-    let refused = open(Some("UTC")).unwrap_err().to_string();
+    drop(open(BaseZone::Asked(Zone::UTC)).unwrap());
+    let mut ledger = open(BaseZone::Asked(berlin())).unwrap();
+    ledger.upsert(Epoch(1), vec![], vec![]).unwrap();
+    drop(ledger);
+    for zone in [BaseZone::Unknown, BaseZone::Proposed(Zone::UTC), BaseZone::Asked(berlin())] {
+        assert_eq!(open(zone).unwrap().base_zone(), Some(&berlin()));
+    }
+    let refused = open(BaseZone::Asked(Zone::UTC)).err().unwrap().to_string();
     assert_eq!(refused, "this state counts days in Europe/Berlin, not in UTC");
+}
+
+#[test]
+fn an_exports_sum_of_refunds_gives_way_to_the_refunds_themselves() {
+    let refund = |id: &str, aggregate| Refund {
+        id: id.into(),
+        order: "1".into(),
+        aggregate,
+        processed_at: UtcMs(30 * HOUR),
+        currency: eur(),
+        lines: vec![],
+        adjustment: 100,
+        shipping: 0,
+        taxes: 0,
+        duties_and_fees: 0,
+    };
+    let said = [
+        envelope(0, Event::Order(order(1, 100, 1, false))),
+        envelope(1, Event::Refund(refund("1-export", true))),
+        envelope(2, Event::Refund(refund("r1", false))),
+    ];
+    let returned = |said: &[Envelope]| {
+        let (facts, _) = fold(&[said.to_vec()]);
+        let back = facts.keys().filter(|fact| fact.kind == FactKind::Return);
+        back.map(|fact| fact.amounts[0]).sum::<i64>()
+    };
+    assert_eq!(returned(&said[..2]), 100);
+    assert_eq!(returned(&said), 100);
+}
+
+#[test]
+fn amounts_beyond_the_limit_are_faults_whoever_computed_them() {
+    let mut huge = order(1, 100, 1, false);
+    huge.lines[0].gross = i64::MAX;
+    let (facts, faults) = fold(&[vec![envelope(0, Event::Order(huge))]]);
+    assert_eq!((facts.len(), faults.len()), (0, 1));
 }

@@ -9,9 +9,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ionflux_ledger::Ledger;
 use ionflux_ledger::disk::Disk;
 use ionflux_ledger::shop::Shops;
+use ionflux_ledger::{BaseZone, Ledger};
 use ionflux_operators::list;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{Envelope, Event};
@@ -34,8 +34,8 @@ const EPOCH_WEIGHT: usize = 100_000;
 pub struct Options<'a> {
     /// Where to keep the state; a temporary folder if nowhere.
     pub state: Option<&'a Path>,
-    /// The zone of shops that never tell theirs, where one is given.
-    pub base_zone: Option<Zone>,
+    /// The zone of shops that never tell theirs.
+    pub base_zone: BaseZone,
     /// Worker threads.
     pub workers: usize,
 }
@@ -88,13 +88,16 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Everything the ledger holds, as the first epochs of this process.
+    /// Everything the ledger holds, published as one: nobody sees half of it.
     fn hydrate(&mut self) -> Result<(), Failure> {
         let Self { ledger, runtime, as_of, .. } = self;
         ledger.hydrate(EPOCH_WEIGHT, |differences| {
             *as_of = latest(*as_of, &differences);
-            Ok(runtime.send(differences, *as_of)?)
-        })
+            Ok::<_, Failure>(runtime.send_more(differences, *as_of)?)
+        })?;
+        runtime.send(Differences::default(), *as_of)?;
+        runtime.settle();
+        Ok(())
     }
 
     /// What readers see.

@@ -42,6 +42,12 @@ impl Failure {
         Self { kind: Kind::Usage, problem: problem.to_string(), hint: hint.into() }
     }
 
+    /// The same failure, as one of the configuration.
+    #[must_use]
+    pub fn of_usage(self) -> Self {
+        Self { kind: Kind::Usage, ..self }
+    }
+
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -171,7 +171,7 @@ fn whatever_is_wrong_is_said_with_place_and_remedy() {
     bench.refused(&format!("replay lines.csv {CSV} --timezone Mars/X"), 2, &["Mars/X", "IANA"]);
     bench.refused(&format!("replay lines.csv {CSV} --workers 0"), 2, &["--workers"]);
     bench.refused("replay lines.csv --format csv --mapping wrong.toml", 1, &["prise", "price"]);
-    bench.refused("replay lines.csv --format csv --mapping coin.toml", 1, &["coin.toml", "DOLLAR"]);
+    bench.refused("replay lines.csv --format csv --mapping coin.toml", 2, &["coin.toml", "DOLLAR"]);
     bench.refused(&format!("replay broken.csv.gz {CSV}"), 1, &["broken.csv.gz", "compressed"]);
     bench.refused(&format!("replay lines.csv {CSV} --state full"), 1, &["full", "no state"]);
     bench.refused(&format!("replay lines.csv {CSV} --state state.txt"), 1, &["state.txt"]);
@@ -185,6 +185,27 @@ fn whatever_is_wrong_is_said_with_place_and_remedy() {
     let error = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert_eq!(answer.status.code(), Some(1));
     assert!(error.contains("dai") && error.contains("day"), "{error}");
+    bench.refused("query --url nowhere SELECT", 2, &["nowhere", "http://"]);
     let other = format!("replay lines.csv {CSV} --state books --timezone Europe/Berlin");
     bench.refused(&other, 1, &["UTC", "Europe/Berlin", "--state"]);
+}
+
+#[test]
+fn a_broken_file_costs_nothing_of_the_others_and_views_catch_up_with_the_ledger() {
+    let bench = Bench::new();
+    bench.write("mapping.toml", MAPPING);
+    bench.write("a.csv", LINES);
+    bench.write("b.csv", LINES.replace("\n1,mug", "\n9,mug"));
+    bench.write("bad.csv", "no,such,columns\n1,2,3\n");
+    bench.refused(&format!("replay a.csv bad.csv b.csv {CSV} --state books"), 1, &["bad.csv"]);
+    let sql = "SELECT sum(gross_sales) AS gross FROM revenue_by_day";
+    let gross = |state: &str| {
+        let answer = bench.command(&["query", "--state", state, "--output", "csv", sql]);
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    assert_eq!(gross("books"), "gross\n83.76\n", "both good files are there");
+    // As if the process had been killed before it could keep its views.
+    fs::remove_file(bench.path().join("books/views/CURRENT")).unwrap();
+    bench.good(&format!("replay a.csv {CSV} --state books"));
+    assert_eq!(gross("books"), "gross\n83.76\n");
 }

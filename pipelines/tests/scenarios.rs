@@ -18,8 +18,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ionflux_ledger::Ledger;
 use ionflux_ledger::memory::Memory;
+use ionflux_ledger::{BaseZone, Ledger};
 use ionflux_operators::{harness, list};
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::currency::Currency;
@@ -129,6 +129,7 @@ impl<'a> Line<'a> {
         Refund {
             id: self.id("id"),
             order: self.id("order"),
+            aggregate: self.get("aggregate").is_some(),
             processed_at: self.at("at"),
             currency: self.currency(),
             lines: self.lines().map(line).collect(),
@@ -174,7 +175,7 @@ fn shown(view: &View, row: &Row) -> String {
 fn changes(events: &str) -> String {
     let dictionary = Arc::new(Dictionary::new());
     let entities = Box::new(Memory::default());
-    let mut ledger = Ledger::open(entities, Arc::clone(&dictionary), None).unwrap();
+    let mut ledger = Ledger::open(entities, Arc::clone(&dictionary), BaseZone::Unknown).unwrap();
     let mut epochs: Vec<Vec<Envelope>> = Vec::new();
     for line in events.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         if line.starts_with("epoch") {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::currency::Currency;
 use crate::key::{Id, ShopKey, Version};
+use crate::money::AMOUNT_MINOR_MAX;
 use crate::time::UtcMs;
 
 /// The largest number of units one line may have.
@@ -113,6 +114,9 @@ pub struct Refund {
     pub id: Id,
     /// The order refunded.
     pub order: Id,
+    /// The sum of all refunds of the order, where a file tells no more; it counts only while no
+    /// refund of its own is known.
+    pub aggregate: bool,
     /// When the refund was processed.
     pub processed_at: UtcMs,
     /// The shop's currency.
@@ -175,4 +179,34 @@ pub struct RowLine {
     pub customer: Option<Id>,
     /// Where the order came from; empty if unknown.
     pub channel: Id,
+}
+
+impl Event {
+    /// Whether every amount and number of units is within what one record may hold, so that sums
+    /// of an epoch stay exact whatever a decoder computed.
+    #[must_use]
+    pub fn within_limits(&self) -> bool {
+        let amount = |minor: &i64| minor.unsigned_abs() <= AMOUNT_MINOR_MAX.unsigned_abs();
+        let units = |units: &i32| (0..=UNITS_MAX).contains(units);
+        match self {
+            Self::Order(order) => {
+                let Order { shipping, taxes, tips, duties_and_fees, .. } = order;
+                let line =
+                    |l: &OrderLine| units(&l.units) && [l.gross, l.discounts].iter().all(amount);
+                [*shipping, *taxes, *tips, *duties_and_fees].iter().all(amount)
+                    && order.lines.iter().all(line)
+            }
+            Self::Refund(refund) => {
+                let Refund { adjustment, shipping, taxes, duties_and_fees, .. } = refund;
+                let line = |line: &RefundLine| units(&line.units) && amount(&line.amount);
+                [*adjustment, *shipping, *taxes, *duties_and_fees].iter().all(amount)
+                    && refund.lines.iter().all(line)
+            }
+            Self::OrderEdit(edit) => edit.additions.iter().all(|(_, added)| units(added)),
+            Self::Row(row) => {
+                units(&row.line.units) && [row.line.amount, row.line.discounts].iter().all(amount)
+            }
+            Self::OrderDeleted { .. } | Self::Zone { .. } => true,
+        }
+    }
 }

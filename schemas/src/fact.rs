@@ -11,7 +11,7 @@ use crate::time::{Calendar, Day, UtcMs};
 
 /// How many facts one epoch may hold, so that its sums fit 64 bits (see
 /// [`crate::money::AMOUNT_MINOR_MAX`]).
-pub const EPOCH_FACTS_MAX: usize = 500_000;
+pub const EPOCH_FACTS_MAX: usize = 400_000;
 
 /// One thing that happened in one shop at one time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

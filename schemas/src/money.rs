@@ -13,8 +13,9 @@ use crate::currency::Currency;
 
 /// The largest absolute amount, in minor units, that one fact may carry: 10^13.
 ///
-/// An epoch holds at most [`crate::fact::EPOCH_FACTS_MAX`] facts, so that its sums stay inside an
-/// `i64` (500,000 × 10^13 < 9.2 × 10^18); totals over epochs widen to `i128` where they must.
+/// An epoch holds at most [`crate::fact::EPOCH_FACTS_MAX`] facts of two amounts each, so that its
+/// sums stay inside an `i64` (400,000 × 2 × 10^13 < 9.2 × 10^18); totals over epochs widen to
+/// `i128` where they must.
 pub const AMOUNT_MINOR_MAX: i64 = 10_000_000_000_000;
 
 /// An exact amount of one currency, in its minor units (cents, yen, fils).

@@ -3,7 +3,7 @@
 //! Invariant: nothing a query says can change a table, reach a file or outlive its limits, and an
 //! answer that was cut says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -17,6 +17,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use thiserror::Error;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
@@ -50,6 +51,18 @@ const BANNED: [&str; 10] = [
     "array_resize",
     "list_resize",
 ];
+
+/// Threads of clients' queries, apart from those that answer requests: a join that never pauses
+/// may hold one of them for long, and nothing else. Their stacks are deep, for a text of 64 KiB can
+/// nest thousands of operators.
+static POOL: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(PARTITIONS)
+        .thread_name("sql")
+        .thread_stack_size(64 << 20)
+        .enable_all()
+        .build()
+});
 
 /// What a query gave.
 #[derive(Clone, Debug)]
@@ -129,7 +142,8 @@ impl SqlError {
 /// # Errors
 /// [`SqlError`], whose [`SqlError::hint`] says what to do.
 pub async fn query(tables: &Arc<Tables>, sql: &str) -> Result<Answer, SqlError> {
-    query_with(tables, sql, Vec::new()).await
+    let pool = POOL.as_ref().map_err(|error| SqlError::Failed(error.to_string()))?;
+    bounded(tables, sql, Vec::new(), pool.handle()).await
 }
 
 /// Runs one query with values for `$1`, `$2` and so on.
@@ -138,13 +152,22 @@ pub(crate) async fn query_with(
     sql: &str,
     params: Vec<ScalarValue>,
 ) -> Result<Answer, SqlError> {
+    bounded(tables, sql, params, &Handle::current()).await
+}
+
+async fn bounded(
+    tables: &Arc<Tables>,
+    sql: &str,
+    params: Vec<ScalarValue>,
+    on: &Handle,
+) -> Result<Answer, SqlError> {
     if sql.len() > TEXT_BYTES_MAX {
         return Err(SqlError::TooLong(sql.len()));
     }
     // A task of its own: a panic below ends the query alone, and leaving early aborts it.
     let mut task = JoinSet::new();
     let (tables, sql) = (Arc::clone(tables), sql.to_owned());
-    task.spawn(async move { run(&tables, &sql, params).await });
+    task.spawn_on(async move { run(&tables, &sql, params).await }, on);
     match tokio::time::timeout(RUN_MAX, task.join_next()).await {
         Ok(Some(Ok(answer))) => answer,
         Ok(_) => Err(SqlError::Failed("the query stopped unexpectedly".to_owned())),

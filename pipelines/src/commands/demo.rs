@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
+use ionflux_ledger::BaseZone;
 use ionflux_schemas::fault::Place;
 use ionflux_schemas::key::ShopKey;
 use ionflux_schemas::time::{UtcMs, Zone};
@@ -53,7 +54,8 @@ impl Demo {
     /// # Errors
     /// When the port is taken, or the temporary state cannot be kept.
     pub fn execute(&self) -> Result<(), Failure> {
-        let mut engine = Engine::open(&Options { state: None, base_zone: None, workers: 1 })?;
+        let mut engine =
+            Engine::open(&Options { state: None, base_zone: BaseZone::Unknown, workers: 1 })?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let service = Service::start(address, engine.store(), engine.shops())?;
         eprintln!("dashboard: http://{}  (Ctrl-C stops)", service.address);

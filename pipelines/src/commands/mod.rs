@@ -6,3 +6,16 @@ pub mod replay;
 pub mod run;
 
 mod summary;
+
+use std::io::{ErrorKind, Write};
+
+use crate::failure::Failure;
+
+/// Writes to standard output. Whoever reads it may stop early, as `head` does.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(closed) if closed.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|cause| Failure::world(format!("output: {cause}"), "")),
+    }
+}

@@ -1,6 +1,5 @@
 //! `ionflux query`: SQL over the views of a state folder or of a running instance.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -82,12 +81,7 @@ impl Query {
                 return Err(Failure::usage("nothing to query", "give --state or --url"));
             }
         };
-        let mut out = std::io::stdout().lock();
-        match out.write_all(&bytes).and_then(|()| out.flush()) {
-            // Whoever reads us may stop early, as `head` does.
-            Err(closed) if closed.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|cause| Failure::world(format!("output: {cause}"), "")),
-        }
+        super::print(&bytes)
     }
 
     fn ask_state(&self, state: &State) -> Result<Vec<u8>, Failure> {
@@ -109,6 +103,10 @@ impl Query {
     }
 
     fn ask_url(&self, url: &str) -> Result<Vec<u8>, Failure> {
+        if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            let problem = format!("--url {url} is not the address of an instance");
+            return Err(Failure::usage(problem, "give one such as http://127.0.0.1:8080"));
+        }
         let url = format!("{}/v1/sql", url.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -125,6 +123,9 @@ impl Query {
         let limit = sql::ANSWER_BYTES_MAX as u64 * 2;
         let body = response.body_mut().with_config().limit(limit).read_to_vec().map_err(failed)?;
         if response.status().is_success() {
+            if response.headers().contains_key("ionflux-truncated") {
+                eprintln!("note: not all rows are shown; add a LIMIT or a WHERE");
+            }
             return Ok(body);
         }
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use ionflux_ledger::BaseZone;
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::time::Zone;
 use ionflux_service::store::Phase;
@@ -48,10 +49,10 @@ pub struct Replay {
     #[arg(long, value_name = "FILE", required_if_eq("format", "csv"))]
     pub mapping: Option<PathBuf>,
     /// The tenant the records belong to
-    #[arg(long, value_name = "W", default_value = "default")]
+    #[arg(long, value_name = "W", default_value = "default", value_parser = name)]
     pub workspace: String,
     /// The shop of records that name none [default: the mapping's, or "default"]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = name)]
     pub shop: Option<String>,
     /// The currency of amounts that name none, such as EUR
     #[arg(long, value_name = "C", value_parser = currency)]
@@ -87,6 +88,11 @@ pub enum FormatName {
     Csv,
 }
 
+fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("a name cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn currency(text: &str) -> Result<Currency, String> {
     Currency::parse(text).map_err(|problem| problem.to_string())
 }
@@ -99,7 +105,8 @@ fn zone(text: &str) -> Result<Zone, String> {
 struct Job {
     format: Format,
     setting: Setting,
-    files: Vec<Opened>,
+    files: Vec<PathBuf>,
+    bytes: u64,
 }
 
 impl Replay {
@@ -118,19 +125,23 @@ impl Replay {
 
         let mut job = self.job()?;
         let base_zone = self.base_zone(&job.format);
-        let mut engine = Engine::open(&Options { state: state.as_deref(), base_zone, workers })?;
+        let options = Options { state: state.as_deref(), base_zone: base_zone.clone(), workers };
+        let mut engine = Engine::open(&options)?;
         engine.store().set_phase(Phase::Replaying);
-        if let Some(zone) = engine.base_zone() {
-            job.setting.zone = zone.clone();
-        }
+        // Times without an offset are in the zone that came with the files, if one did.
+        job.setting.zone = match (base_zone, engine.base_zone()) {
+            (BaseZone::Asked(zone) | BaseZone::Proposed(zone), _) => zone,
+            (BaseZone::Unknown, held) => held.cloned().unwrap_or(Zone::UTC),
+        };
         let (records, broken) = read(&mut engine, job)?;
         let store = engine.finish()?;
         let snapshot = store.load();
         if let Some(folder) = &self.export {
             export(&snapshot, folder, &[Form::Csv, Form::Parquet])?;
         }
-        summary::print(&snapshot, records, started.elapsed());
-        summary::whereabouts(state.as_deref(), self.export.as_deref());
+        let said = summary::text(&snapshot, records, started.elapsed());
+        let said = said + &summary::whereabouts(state.as_deref(), self.export.as_deref());
+        super::print(said.as_bytes())?;
         broken.map_or(Ok(()), Err)
     }
 
@@ -138,7 +149,10 @@ impl Replay {
     fn job(&self) -> Result<Job, Failure> {
         let mapping = self.mapping.as_deref();
         let format = match (self.format, mapping) {
-            (FormatName::Csv, Some(path)) => Format::Csv(Box::new(Mapping::open(path)?)),
+            (FormatName::Csv, Some(path)) => {
+                let mapping = Mapping::open(path).map_err(|e| Failure::from(e).of_usage())?;
+                Format::Csv(Box::new(mapping))
+            }
             (_, Some(path)) => {
                 let problem = format!("--mapping {} goes with --format csv only", path.display());
                 return Err(Failure::usage(problem, "leave --mapping out, or give --format csv"));
@@ -151,8 +165,9 @@ impl Replay {
             (FormatName::ShopifyBulk, None) => Format::ShopifyBulk,
             (FormatName::ShopifyCsv, None) => Format::ShopifyCsv,
         };
-        let files = self.inputs.iter().map(|path| Opened::open(path));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
+        // Each is opened once to see that it can be, and again when its turn comes.
+        let sizes = self.inputs.iter().map(|path| Ok(Opened::open(path)?.input.bytes_total));
+        let bytes = sizes.sum::<Result<u64, Failure>>()?;
         let named = match &format {
             Format::Csv(mapping) => mapping.shop.as_deref(),
             _ => None,
@@ -165,28 +180,43 @@ impl Replay {
             zone: Zone::UTC,
             reading: 0,
         };
-        Ok(Job { format, setting, files })
+        Ok(Job { format, setting, files: self.inputs.clone(), bytes })
     }
 
-    fn base_zone(&self, format: &Format) -> Option<Zone> {
+    fn base_zone(&self, format: &Format) -> BaseZone {
         match (&self.timezone, format) {
-            (Some(zone), _) => Some(zone.clone()),
-            (None, Format::Csv(mapping)) => mapping.zone.clone(),
-            (None, _) => None,
+            (Some(zone), _) => BaseZone::Asked(zone.clone()),
+            (None, Format::Csv(mapping)) => {
+                mapping.zone.clone().map_or(BaseZone::Unknown, BaseZone::Proposed)
+            }
+            (None, _) => BaseZone::Unknown,
         }
     }
 }
 
 /// Reads the files one after another; gives how many records there were, and what broke off a
-/// file before its end. What came before the break counts.
+/// file before its end. What came before the break counts, and the other files do.
 fn read(engine: &mut Engine, job: Job) -> Result<(u64, Option<Failure>), Failure> {
-    let total = job.files.iter().map(|file| file.input.bytes_total).sum();
-    let mut progress = Progress::bytes("replaying", total);
+    let mut progress = Progress::bytes("replaying", job.bytes);
     let (mut records, mut before, mut broken) = (0, 0, None);
-    for file in job.files {
-        let done: Arc<AtomicU64> = Arc::clone(&file.input.bytes_read);
+    for path in job.files {
         let setting = Setting { reading: engine.new_reading()?, ..job.setting.clone() };
-        for decoded in file.records(&job.format, setting)? {
+        let opened = match Opened::open(&path) {
+            Ok(opened) => opened,
+            Err(problem) => {
+                broken = Some(Failure::from(problem));
+                continue;
+            }
+        };
+        let done: Arc<AtomicU64> = Arc::clone(&opened.input.bytes_read);
+        let file = match opened.records(&job.format, setting) {
+            Ok(file) => file,
+            Err(problem) => {
+                broken = Some(Failure::from(problem));
+                continue;
+            }
+        };
+        for decoded in file {
             match decoded {
                 Ok(decoded) => engine.add(decoded.envelopes, decoded.faults)?,
                 Err(problem) => broken = Some(Failure::from(problem)),

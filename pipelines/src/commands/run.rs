@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use ionflux_ledger::BaseZone;
 use ionflux_service::store::Phase;
 
 use crate::config::Config;
@@ -28,7 +29,8 @@ impl Run {
         let config = Config::read(&self.config)?;
         let folder = relative_to(&self.config, &config.state_dir);
         let workers = config.workers;
-        let engine = Engine::open(&Options { state: Some(&folder), base_zone: None, workers })?;
+        let engine =
+            Engine::open(&Options { state: Some(&folder), base_zone: BaseZone::Unknown, workers })?;
         engine.store().set_phase(Phase::Complete);
         let service = Service::start(config.http.listen, engine.store(), engine.shops())?;
         eprintln!("serving {} at http://{}  (Ctrl-C stops)", folder.display(), service.address);

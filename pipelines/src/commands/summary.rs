@@ -11,23 +11,25 @@ use ionflux_schemas::view::Value;
 /// The most shops listed one by one.
 const SHOPS_MAX: usize = 10;
 
-/// Prints the totals of each shop and currency, and the faults by kind.
-pub fn print(snapshot: &Snapshot, records: u64, taken: Duration) {
+/// The totals of each shop and currency, and the faults by kind.
+#[must_use]
+pub fn text(snapshot: &Snapshot, records: u64, taken: Duration) -> String {
     let seconds = taken.as_secs_f64();
     let rate = records as f64 / seconds.max(0.001);
-    println!("{records} records in {seconds:.1} s ({rate:.0}/s), epoch {}", snapshot.upper);
+    let epoch = snapshot.upper;
+    let mut lines =
+        vec![format!("{records} records in {seconds:.1} s ({rate:.0}/s), epoch {epoch}")];
     let shops = shops(snapshot);
     if !shops.is_empty() {
-        println!(
-            "\n{:<28} {:<10} {:<10} {:>9} {:>16} {:>14} {:>16}",
-            "shop", "from", "to", "orders", "gross sales", "returns", "net sales"
-        );
+        let (shop, from, to, orders) = ("shop", "from", "to", "orders");
+        let (gross, returns, net) = ("gross sales", "returns", "net sales");
+        lines.push(format!(
+            "\n{shop:<28} {from:<10} {to:<10} {orders:>9} {gross:>16} {returns:>14} {net:>16}"
+        ));
     }
-    for (shop, totals) in shops.iter().take(SHOPS_MAX) {
-        println!("{shop:<28} {totals}");
-    }
+    lines.extend(shops.iter().take(SHOPS_MAX).map(|(shop, totals)| format!("{shop:<28} {totals}")));
     if shops.len() > SHOPS_MAX {
-        println!("... and {} more", shops.len() - SHOPS_MAX);
+        lines.push(format!("... and {} more", shops.len() - SHOPS_MAX));
     }
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for row in snapshot.rows("faults").unwrap_or_default() {
@@ -35,24 +37,28 @@ pub fn print(snapshot: &Snapshot, records: u64, taken: Duration) {
     }
     if !kinds.is_empty() {
         let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-        println!("\nfaults: {} (view faults: what, where and what to do)", kinds.join(", "));
+        let kinds = kinds.join(", ");
+        lines.push(format!("\nfaults: {kinds} (view faults: what, where and what to do)"));
     }
+    lines.join("\n") + "\n"
 }
 
-/// Says where the results are, or that they are nowhere.
-pub fn whereabouts(state: Option<&Path>, export: Option<&Path>) {
+/// Where the results are, or that they are nowhere.
+#[must_use]
+pub fn whereabouts(state: Option<&Path>, export: Option<&Path>) -> String {
+    let mut text = String::new();
     if let Some(folder) = export {
-        println!("\nexported to {}", folder.display());
+        text += &format!("\nexported to {}\n", folder.display());
     }
     if let Some(folder) = state {
         let shown = folder.display();
-        println!(
-            "\nask it: ionflux query --state {shown} \"SELECT * FROM revenue_by_day LIMIT 10\""
-        );
+        let sql = "SELECT * FROM revenue_by_day LIMIT 10";
+        text += &format!("\nask it: ionflux query --state {shown} \"{sql}\"\n");
     }
     if state.is_none() && export.is_none() {
-        println!("\nnothing was kept: add --state DIR to query it, or --export DIR for files");
+        text += "\nnothing was kept: add --state DIR to query it, or --export DIR for files\n";
     }
+    text
 }
 
 struct Totals {

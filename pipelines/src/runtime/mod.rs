@@ -11,6 +11,7 @@
 mod publisher;
 mod worker;
 
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use crossbeam_channel::{Sender, bounded};
@@ -49,6 +50,27 @@ pub struct Runtime {
     next: Epoch,
     guards: Option<timely::communication::WorkerGuards<()>>,
     publisher: JoinHandle<()>,
+    published: Arc<Published>,
+}
+
+/// How far the publisher has come, for whoever waits for it.
+#[derive(Default)]
+struct Published {
+    upper: Mutex<Epoch>,
+    moved: Condvar,
+}
+
+impl Published {
+    fn set(&self, upper: Epoch) {
+        *self.upper.lock().unwrap_or_else(PoisonError::into_inner) = upper;
+        self.moved.notify_all();
+    }
+
+    fn wait_for(&self, upper: Epoch) {
+        let held = self.upper.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = self.moved.wait_while(held, |held| *held < upper);
+        drop(reached.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 impl Runtime {
@@ -59,23 +81,29 @@ impl Runtime {
     pub fn start(
         workers: usize,
         first: Epoch,
-        publish: impl FnMut(Batch) + Send + 'static,
+        mut publish: impl FnMut(Batch) + Send + 'static,
     ) -> Result<Self, RuntimeError> {
         if !(1..=WORKERS_MAX).contains(&workers) {
             return Err(RuntimeError::Workers(workers));
         }
         let (ticks, messages) = bounded(UNPUBLISHED_EPOCHS_MAX * (workers + 1));
         let (guards, feeds) = worker::start(workers, first, &ticks)?;
+        let published = Arc::new(Published::default());
+        let tell = Arc::clone(&published);
         let publisher = std::thread::Builder::new()
             .name("publisher".into())
             .spawn(move || {
                 let _down = DownTogether("the publisher");
-                publisher::run(&messages, workers, first, publish);
+                publisher::run(&messages, workers, first, |batch| {
+                    let upper = batch.upper;
+                    publish(batch);
+                    tell.set(upper);
+                });
             })
             .map_err(|problem| RuntimeError::Start(problem.to_string()))?;
         let threads = guards.guards().iter().map(|guard| guard.thread().clone());
         let workers = feeds.into_iter().zip(threads).collect();
-        Ok(Self { workers, ticks, next: first, guards: Some(guards), publisher })
+        Ok(Self { workers, ticks, next: first, guards: Some(guards), publisher, published })
     }
 
     /// Counts differences as one epoch, which ends at the shop clock `as_of`. Blocks while too many
@@ -91,6 +119,29 @@ impl Runtime {
             self.send_part(Differences { facts, faults: Vec::new() }, as_of, false)?;
         }
         self.send_part(differences, as_of, true)
+    }
+
+    /// Counts differences that are published only together with the next [`Runtime::send`].
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn send_more(
+        &mut self,
+        mut differences: Differences,
+        as_of: UtcMs,
+    ) -> Result<(), RuntimeError> {
+        while !differences.facts.is_empty() || !differences.faults.is_empty() {
+            let rest = differences.facts.len().saturating_sub(EPOCH_FACTS_MAX);
+            let facts = differences.facts.split_off(rest);
+            let faults = std::mem::take(&mut differences.faults);
+            self.send_part(Differences { facts, faults }, as_of, false)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that was sent is published.
+    pub fn settle(&self) {
+        self.published.wait_for(self.next);
     }
 
     fn send_part(

@@ -100,6 +100,7 @@ fn read(
     let refund = Refund {
         id,
         order,
+        aggregate: false,
         processed_at,
         currency,
         lines,

@@ -116,6 +116,7 @@ impl Rows<'_> {
             let refund = Refund {
                 id: format!("{id}-export").into(),
                 order: id,
+                aggregate: true,
                 processed_at: cancelled.unwrap_or(placed_at),
                 currency: self.coin.0,
                 lines: Vec::new(),
