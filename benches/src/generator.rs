@@ -24,6 +24,9 @@ pub struct World {
 impl World {
     /// The world of the committed runs.
     pub const STANDARD: Self = Self { shops: 200, products: 40, customers: 1_000, days: 60 };
+
+    /// A world small enough that a million orders touch every key of every view.
+    pub const SMALL: Self = Self { shops: 40, products: 20, customers: 200, days: 30 };
 }
 
 /// A stream of order events.

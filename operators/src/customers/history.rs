@@ -125,11 +125,14 @@ impl Histories {
         let before = days.first();
         for (day, added) in orders {
             let held = days.contains(*day);
-            let beyond = self.beyond.remove(&(buyer, *day)).unwrap_or(0);
+            let place = (buyer, *day);
+            let beyond = self.beyond.get(&place).copied().unwrap_or(0);
             let count = i64::from(held) + beyond + added;
             let holds = count > 0;
-            if count != i64::from(holds) {
-                self.beyond.insert((buyer, *day), count - i64::from(holds));
+            match count - i64::from(holds) {
+                rest if rest == beyond => {}
+                0 => drop(self.beyond.remove(&place)),
+                rest => drop(self.beyond.insert(place, rest)),
             }
             if held != holds {
                 days.set(*day, holds);

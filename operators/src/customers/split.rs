@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::difference::IsZero;
+use hashbrown::HashMap;
 use ionflux_schemas::fact::{Fact, FactKind};
 use ionflux_schemas::key::CustomerKey;
 use ionflux_schemas::time::Day;
@@ -54,7 +55,7 @@ fn moved(
     time: Time,
 ) -> Vec<(Key, Time, Sums<WIDTH>)> {
     orders.sort_unstable();
-    let mut rows: BTreeMap<Key, Sums<WIDTH>> = BTreeMap::new();
+    let mut rows: HashMap<Key, Sums<WIDTH>> = HashMap::new();
     let mut days = Vec::new();
     for group in orders.chunk_by(|a, b| a.0 == b.0) {
         days.clear();
@@ -68,5 +69,7 @@ fn moved(
         });
     }
     let rows = rows.into_iter().filter(|(_, sums)| !sums.is_zero());
-    rows.map(|(key, sums)| (key, time, sums)).collect()
+    let mut rows: Vec<_> = rows.map(|(key, sums)| (key, time, sums)).collect();
+    rows.sort_unstable_by_key(|(key, _, _)| *key);
+    rows
 }
