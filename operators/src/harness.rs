@@ -16,8 +16,8 @@ use crate::agent::{Inputs, Outputs};
 use crate::list;
 use crate::publish::Outbox;
 
-/// Facts that travel together: some 70 KB, which the allocator gives again and again, while an epoch
-/// in one piece is mapped and unmapped each time.
+/// Facts that travel together: some 70 KB, which the allocator gives again and again, while an
+/// epoch in one piece is mapped and unmapped each time.
 const CONTAINER_FACTS: usize = 1024;
 
 type Handle<D> =
