@@ -209,12 +209,12 @@ fn equal_rows_are_separate_lines_and_reading_a_file_again_changes_nothing() {
     assert_eq!(sold(&fold(&[file(1), longer])), 35, "the file with most equal rows decides");
 }
 
-#[test]
-fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
-    let refund = Refund {
-        id: "r1".into(),
+/// A refund of money alone, of order 1.
+fn money_back(id: &str, aggregate: bool) -> Refund {
+    Refund {
+        id: id.into(),
         order: "1".into(),
-        aggregate: false,
+        aggregate,
         processed_at: UtcMs(30 * HOUR),
         currency: eur(),
         lines: vec![],
@@ -222,8 +222,12 @@ fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
         shipping: 0,
         taxes: 0,
         duties_and_fees: 0,
-    };
-    let refund = envelope(1, Event::Refund(refund));
+    }
+}
+
+#[test]
+fn a_refund_waits_for_its_order_and_an_edit_moves_units_to_its_day() {
+    let refund = envelope(1, Event::Refund(money_back("r1", false)));
     let (facts, faults) = fold(&[vec![refund.clone()]]);
     assert_eq!((facts.len(), faults.len()), (0, 1));
 
@@ -264,22 +268,10 @@ fn a_state_keeps_its_base_zone() {
 
 #[test]
 fn an_exports_sum_of_refunds_gives_way_to_the_refunds_themselves() {
-    let refund = |id: &str, aggregate| Refund {
-        id: id.into(),
-        order: "1".into(),
-        aggregate,
-        processed_at: UtcMs(30 * HOUR),
-        currency: eur(),
-        lines: vec![],
-        adjustment: 100,
-        shipping: 0,
-        taxes: 0,
-        duties_and_fees: 0,
-    };
     let said = [
         envelope(0, Event::Order(order(1, 100, 1, false))),
-        envelope(1, Event::Refund(refund("1-export", true))),
-        envelope(2, Event::Refund(refund("r1", false))),
+        envelope(1, Event::Refund(money_back("1-export", true))),
+        envelope(2, Event::Refund(money_back("r1", false))),
     ];
     let returned = |said: &[Envelope]| {
         let (facts, _) = fold(&[said.to_vec()]);

@@ -18,7 +18,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Epoch, UtcMs};
-use ionflux_sinks::files::{Form, export};
+use ionflux_sinks::files::{Form, export, whole};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
@@ -157,11 +157,7 @@ fn read_parquet(path: &Path) -> io::Result<RecordBatch> {
     concat_batches(&schema, &batches).map_err(io::Error::other)
 }
 
-/// Writes a small file whole: beside its name, synced, then renamed.
+/// Writes a small file whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("part");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+    whole(path, |out| out.write_all(bytes))
 }

@@ -201,16 +201,12 @@ fn read(engine: &mut Engine, job: Job) -> Result<(u64, Option<Failure>), Failure
     let (mut records, mut before, mut broken) = (0, 0, None);
     for path in job.files {
         let setting = Setting { reading: engine.new_reading()?, ..job.setting.clone() };
-        let opened = match Opened::open(&path) {
+        let opened = Opened::open(&path).and_then(|opened| {
+            let done: Arc<AtomicU64> = Arc::clone(&opened.input.bytes_read);
+            Ok((done, opened.records(&job.format, setting)?))
+        });
+        let (done, file) = match opened {
             Ok(opened) => opened,
-            Err(problem) => {
-                broken = Some(Failure::from(problem));
-                continue;
-            }
-        };
-        let done: Arc<AtomicU64> = Arc::clone(&opened.input.bytes_read);
-        let file = match opened.records(&job.format, setting) {
-            Ok(file) => file,
             Err(problem) => {
                 broken = Some(Failure::from(problem));
                 continue;

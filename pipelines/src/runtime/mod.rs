@@ -22,8 +22,6 @@ use thiserror::Error;
 
 use publisher::Message;
 
-/// How many epochs may wait for each worker. One keeps a worker busy while the next is made.
-const WAITING_EPOCHS_MAX: usize = 1;
 /// How many messages may wait for the publisher, per worker.
 const UNPUBLISHED_EPOCHS_MAX: usize = 8;
 /// The most workers a process may have.
@@ -114,11 +112,11 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Stopped`].
     pub fn send(&mut self, mut differences: Differences, as_of: UtcMs) -> Result<(), RuntimeError> {
-        while differences.facts.len() > EPOCH_FACTS_MAX {
-            let facts = differences.facts.split_off(differences.facts.len() - EPOCH_FACTS_MAX);
-            self.send_part(Differences { facts, faults: Vec::new() }, as_of, false)?;
-        }
-        self.send_part(differences, as_of, true)
+        let before = differences.facts.len().saturating_sub(EPOCH_FACTS_MAX);
+        let facts = differences.facts.split_off(before);
+        let faults = std::mem::take(&mut differences.faults);
+        self.send_more(differences, as_of)?;
+        self.send_part(Differences { facts, faults }, as_of, true)
     }
 
     /// Counts differences that are published only together with the next [`Runtime::send`].
@@ -204,8 +202,4 @@ impl Drop for DownTogether {
             std::process::exit(1);
         }
     }
-}
-
-fn feeds(workers: usize) -> (Vec<Sender<Differences>>, Vec<worker::Feed>) {
-    (0..workers).map(|_| bounded(WAITING_EPOCHS_MAX)).unzip()
 }

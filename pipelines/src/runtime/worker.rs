@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use ionflux_operators::harness::Dataflow;
 use ionflux_schemas::fact::Differences;
 use ionflux_schemas::time::Epoch;
@@ -13,8 +13,10 @@ use super::RuntimeError;
 use super::publisher::Message;
 
 /// Where a worker gets its part of each epoch.
-pub(super) type Feed = Receiver<Differences>;
+type Feed = Receiver<Differences>;
 
+/// How many epochs may wait for each worker. One keeps a worker busy while the next is made.
+const WAITING_EPOCHS_MAX: usize = 1;
 /// How many epochs a worker lets be open before it takes another; more only costs memory.
 const OPEN_EPOCHS_MAX: u64 = 3;
 /// The longest sleep of an idle worker; whoever has work for it wakes it earlier.
@@ -26,8 +28,11 @@ pub(super) fn start(
     first: Epoch,
     closed: &Sender<Message>,
 ) -> Result<(timely::communication::WorkerGuards<()>, Vec<Sender<Differences>>), RuntimeError> {
-    let (senders, feeds) = super::feeds(workers);
-    let feeds: Vec<_> = feeds.into_iter().map(Some).collect();
+    let feed = |_| {
+        let (sender, feed) = bounded(WAITING_EPOCHS_MAX);
+        (sender, Some(feed))
+    };
+    let (senders, feeds): (Vec<_>, Vec<_>) = (0..workers).map(feed).unzip();
     let (feeds, closed) = (Arc::new(Mutex::new(feeds)), closed.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let _down = super::DownTogether("a worker");

@@ -74,7 +74,13 @@ impl Form {
 }
 
 /// Fills a file beside its final name, syncs it, and only then gives it the name.
-fn whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the disk and of `fill`; then the file of that name is as it was.
+pub fn whole(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
     let mut out = BufWriter::new(File::create(&beside)?);
