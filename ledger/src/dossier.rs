@@ -73,7 +73,7 @@ impl Dossier {
                 Merged::Changed
             }
             Event::Row(row) => self.merge_row(row),
-            Event::Zone { .. } => Merged::Stale,
+            Event::Redacted { .. } | Event::Zone { .. } => Merged::Stale,
         }
     }
 

@@ -326,7 +326,7 @@ fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Faul
 fn order_of(event: &Event) -> Option<&str> {
     match event {
         Event::Order(order) => Some(&order.id),
-        Event::OrderDeleted { order } => Some(order),
+        Event::OrderDeleted { order } | Event::Redacted { order } => Some(order),
         Event::OrderEdit(edit) => Some(&edit.order),
         Event::Refund(refund) => Some(&refund.order),
         Event::Row(row) => Some(&row.order),

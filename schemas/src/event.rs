@@ -37,6 +37,12 @@ pub enum Event {
         /// The order.
         order: Id,
     },
+    /// The buyer of an order asked to be forgotten: from now on, whatever is said of the order, it
+    /// has no customer.
+    Redacted {
+        /// The order.
+        order: Id,
+    },
     /// Units that were added to an order after it was placed.
     OrderEdit(OrderEdit),
     /// Goods or money given back.
@@ -206,7 +212,7 @@ impl Event {
             Self::Row(row) => {
                 units(&row.line.units) && [row.line.amount, row.line.discounts].iter().all(amount)
             }
-            Self::OrderDeleted { .. } | Self::Zone { .. } => true,
+            Self::OrderDeleted { .. } | Self::Redacted { .. } | Self::Zone { .. } => true,
         }
     }
 }

@@ -7,9 +7,11 @@ pub mod currency;
 pub mod money;
 pub mod time;
 
+pub mod delivery;
 pub mod event;
 pub mod fault;
 pub mod key;
+pub mod letter;
 
 pub mod dictionary;
 pub mod fact;
@@ -20,3 +22,5 @@ pub mod columns;
 pub mod run;
 pub mod snapshot;
 pub mod view;
+
+pub mod health;

@@ -6,6 +6,7 @@ use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey};
+use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::Zone;
 
 /// What a reader knows beside the bytes: whose they are, and what they leave unsaid.
@@ -55,4 +56,6 @@ pub struct Decoded {
     pub envelopes: Vec<Envelope>,
     /// What was not.
     pub faults: Vec<Fault>,
+    /// The record itself, where it has faults.
+    pub letter: Option<Letter>,
 }

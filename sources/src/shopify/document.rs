@@ -125,5 +125,5 @@ pub fn refused(
     let shop = shop.or(setting.shop.as_deref()).unwrap_or_default();
     let shop = ShopKey::new(setting.workspace.clone(), shop);
     let fault = refusal.at(shop, Place { source: Arc::clone(source), line });
-    Decoded { envelopes: Vec::new(), faults: vec![fault] }
+    Decoded { faults: vec![fault], ..Decoded::default() }
 }

@@ -192,7 +192,7 @@ impl Orders {
             None => order::decode(&group.rows, columns, &self.setting),
         };
         match decoded {
-            Ok(envelopes) => Decoded { envelopes, faults: Vec::new() },
+            Ok(envelopes) => Decoded { envelopes, ..Decoded::default() },
             Err(refusal) => self.fault(group.line, about(&subject(&group.name), refusal)),
         }
     }

@@ -1,0 +1,54 @@
+//! Dead letters: the raw bytes of a record that could not be counted, and all that is needed to
+//! read it again.
+//!
+//! Invariant: a letter says everything its reader was told, so that reading it again years later,
+//! by a better reader, needs nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::Position;
+use crate::fault::Place;
+use crate::key::{Id, content_hash};
+use crate::time::UtcMs;
+
+/// The raw bytes of one record with faults.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Letter {
+    /// What reads it: a file format or the source of a delivery, such as `shopify-webhooks`.
+    pub format: Id,
+    /// Where it was found: a file and a line of it, or the source of a delivery.
+    pub place: Place,
+    /// Where the journal has it, if it came through the journal.
+    pub position: Option<Position>,
+    /// When it came by our clock, if that is known.
+    pub received_at: Option<UtcMs>,
+    /// What its reader was told, by name: `workspace`, `shop`, `currency`, `zone`, `mapping`,
+    /// `columns`, `header.shopify-topic`, ...
+    pub context: BTreeMap<Id, Box<str>>,
+    /// The record as it came.
+    pub bytes: Box<[u8]>,
+}
+
+impl Letter {
+    /// A name for the letter that is the same on every machine: a hash of its bytes, its place, its
+    /// reader and what that was told. When it came is no part of it, nor where the journal has it,
+    /// so that a delivery that comes twice is one letter.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        let mut text = Vec::with_capacity(self.bytes.len() + 256);
+        let mut push = |part: &[u8]| {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        };
+        push(self.format.as_bytes());
+        push(self.place.to_string().as_bytes());
+        for (name, value) in &self.context {
+            push(name.as_bytes());
+            push(value.as_bytes());
+        }
+        push(&self.bytes);
+        content_hash(&text)
+    }
+}
