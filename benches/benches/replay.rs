@@ -11,7 +11,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use ionflux::runtime::Runtime;
+use ionflux::runtime::threads::Threads;
+use ionflux::runtime::{Computation, Moment};
 use ionflux_benches::baseline::{Baseline, Checksums, checksum};
 use ionflux_benches::form::{read_epoch, write_epoch};
 use ionflux_benches::generator::{Generator, World};
@@ -69,14 +70,17 @@ fn ionflux(file: &str, workers: usize) -> Result<Checksums, Failure> {
     let empty = Snapshot::empty(&list::views(), Arc::new(Dictionary::new()));
     let snapshot = Arc::new(Mutex::new(empty));
     let published = Arc::clone(&snapshot);
-    let mut runtime = Runtime::start(workers, Epoch(0), move |batch| {
+    let mut runtime = Threads::start(workers, move |batch| {
         if let Ok(mut snapshot) = published.lock() {
             *snapshot = snapshot.after(&batch);
         }
     })?;
     let mut buffer = Vec::new();
+    let mut upper = Epoch(0);
     while let Some(facts) = read_epoch(&mut input, &mut buffer)? {
-        runtime.send(Differences { facts, faults: Vec::new() }, UtcMs(0))?;
+        upper = Epoch(upper.0 + 1);
+        let moment = Moment { as_of: UtcMs(0), upper: Some(upper) };
+        runtime.count(Differences { facts, faults: Vec::new() }, moment)?;
     }
     runtime.finish()?;
     let snapshot = snapshot.lock().map_err(|_| "the publisher panicked")?;

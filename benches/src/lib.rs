@@ -5,3 +5,4 @@
 pub mod baseline;
 pub mod form;
 pub mod generator;
+pub mod orders;

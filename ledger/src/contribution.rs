@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use ionflux_schemas::dictionary::Dictionary;
+use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Order, OrderLine, Refund, RowLine};
-use ionflux_schemas::fact::{Fact, FactKind, Scene};
+use ionflux_schemas::fact::{Fact, FactKind, Hour, Scene};
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
 use ionflux_schemas::key::{CustomerKey, Id};
 use ionflux_schemas::money::div_half_even;
-use ionflux_schemas::time::UtcMs;
+use ionflux_schemas::time::{Day, UtcMs};
 
+use crate::codec::plain::PlainOrder;
+use crate::codec::{CodecError, Text};
 use crate::dossier::Dossier;
+use crate::numbers::Numbers;
 use crate::shop::Shop;
 
 /// What a dossier counts as.
@@ -27,8 +30,8 @@ pub struct Contribution {
 
 /// The contribution of an order's dossier in its shop.
 #[must_use]
-pub fn contribution(dossier: &Dossier, shop: &Shop, dictionary: &Dictionary) -> Contribution {
-    let mut writer = Writer { shop, dictionary, out: Contribution::default() };
+pub fn contribution(dossier: &Dossier, shop: &Shop, numbers: &mut Numbers<'_>) -> Contribution {
+    let mut writer = Writer { shop, numbers, moment: None, out: Contribution::default() };
     match &dossier.order {
         _ if dossier.deleted => {}
         Some((_, order)) if order.test => {}
@@ -46,28 +49,92 @@ pub fn contribution(dossier: &Dossier, shop: &Shop, dictionary: &Dictionary) -> 
     writer.out
 }
 
-struct Writer<'a> {
+/// The contribution of a dossier that is nothing but an order: what [`contribution`] gives for
+/// it, without a copy of its names.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are damaged.
+pub fn plain(
+    mut order: PlainOrder<'_>,
+    shop: &Shop,
+    numbers: &mut Numbers<'_>,
+) -> Result<Vec<Fact>, CodecError> {
+    let mut writer = Writer { shop, numbers, moment: None, out: Contribution::default() };
+    if order.test {
+        return Ok(Vec::new());
+    }
+    let channel = writer.numbers.channel(order.channel);
+    let scene = writer.scene(order.currency, channel);
+    let at = order.placed_at;
+    let [shipping, taxes, tips, duties_and_fees] = order.amounts;
+    let customer = order.customer.map_or(CustomerKey::GUEST, Text::customer);
+    writer.placed(&scene, (at, customer), [shipping, taxes]);
+    writer.extras(&scene, at, tips, duties_and_fees);
+    while let Some(line) = order.line()? {
+        let goods = (writer.numbers.product(line.product), line.units);
+        writer.sale(&scene, at, goods, [line.gross, line.discounts]);
+    }
+    Ok(writer.out.facts)
+}
+
+struct Writer<'a, 'd> {
     shop: &'a Shop,
-    dictionary: &'a Dictionary,
+    numbers: &'a mut Numbers<'d>,
+    /// The instant met last: most facts of an order share theirs.
+    moment: Option<(UtcMs, Day, Hour)>,
     out: Contribution,
 }
 
-impl<'a> Writer<'a> {
-    fn scene(&self, currency: ionflux_schemas::currency::Currency, channel: &str) -> Scene<'a> {
-        let channel = self.dictionary.channels.number(&channel.into());
+impl<'a> Writer<'a, '_> {
+    fn scene(&self, currency: Currency, channel: u32) -> Scene<'a> {
         Scene { shop: self.shop.number, calendar: &self.shop.calendar, currency, channel }
     }
 
-    fn product(&self, product: Option<&Id>) -> u32 {
-        product.map_or(0, |product| self.dictionary.products.number(product))
+    fn channel(&mut self, channel: &str) -> u32 {
+        self.numbers.channel(Text::of(channel))
+    }
+
+    fn product(&mut self, product: Option<&Id>) -> u32 {
+        self.numbers.product(product.map(|product| Text::of(product)))
+    }
+
+    fn fact(&mut self, scene: &Scene<'_>, at: UtcMs, kind: FactKind, amounts: [i64; 2]) -> Fact {
+        let fact = match self.moment {
+            Some((met, day, hour)) if met == at => Fact {
+                shop: scene.shop,
+                product: 0,
+                customer: CustomerKey::GUEST,
+                day,
+                hour,
+                currency: scene.currency.number(),
+                channel: scene.channel,
+                kind,
+                units: 0,
+                amounts,
+            },
+            _ => scene.fact(at, kind, amounts),
+        };
+        self.moment = Some((at, fact.day, fact.hour));
+        fact
+    }
+
+    fn placed(
+        &mut self,
+        scene: &Scene<'_>,
+        (at, customer): (UtcMs, CustomerKey),
+        amounts: [i64; 2],
+    ) {
+        let placed = self.fact(scene, at, FactKind::Order, amounts);
+        self.out.facts.push(Fact { customer, ..placed });
     }
 
     fn order(&mut self, order: &Order, dossier: &Dossier) {
-        let scene = self.scene(order.currency, &order.channel);
+        self.out.facts.reserve(order.lines.len() + 2);
+        let channel = self.channel(&order.channel);
+        let scene = self.scene(order.currency, channel);
         let at = order.placed_at;
         let customer = order.customer.as_ref().map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
-        let placed = scene.fact(at, FactKind::Order, [order.shipping, order.taxes]);
-        self.out.facts.push(Fact { customer, ..placed });
+        self.placed(&scene, (at, customer), [order.shipping, order.taxes]);
         self.extras(&scene, at, order.tips, order.duties_and_fees);
         let mut edits: Vec<_> = dossier.edits.values().map(|(_, edit)| edit).collect();
         edits.sort_by(|a, b| (a.edited_at, &a.id).cmp(&(b.edited_at, &b.id)));
@@ -92,9 +159,6 @@ impl<'a> Writer<'a> {
     ) {
         let product = self.product(line.product.as_ref());
         let (mut units, mut gross, mut discounts) = (line.units, line.gross, line.discounts);
-        let mut sale = |at, units, amounts| {
-            self.out.facts.push(scene.goods(at, FactKind::Sale, (product, units), amounts));
-        };
         for (at, added) in added {
             let added = added.clamp(0, units);
             if added == 0 {
@@ -105,14 +169,30 @@ impl<'a> Writer<'a> {
                 0 => [gross, discounts],
                 _ => [part(line.gross), part(line.discounts)],
             };
-            sale(at, added, amounts);
+            self.sale(scene, at, (product, added), amounts);
             units -= added;
             gross -= amounts[0];
             discounts -= amounts[1];
         }
-        if units > 0 || gross != 0 || discounts != 0 {
-            sale(placed_at, units, [gross, discounts]);
+        self.sale(scene, placed_at, (product, units), [gross, discounts]);
+    }
+
+    /// Units of a product sold; nothing sold for nothing is no fact.
+    fn sale(&mut self, scene: &Scene<'_>, at: UtcMs, goods: (u32, i32), amounts: [i64; 2]) {
+        if goods.1 > 0 || amounts != [0, 0] {
+            self.goods(scene, at, FactKind::Sale, (goods, amounts));
         }
+    }
+
+    fn goods(
+        &mut self,
+        scene: &Scene<'_>,
+        at: UtcMs,
+        kind: FactKind,
+        ((product, units), amounts): ((u32, i32), [i64; 2]),
+    ) {
+        let fact = self.fact(scene, at, kind, amounts);
+        self.out.facts.push(Fact { product, units, ..fact });
     }
 
     /// An export knows only the sum of an order's refunds, which would count them twice.
@@ -125,26 +205,27 @@ impl<'a> Writer<'a> {
     }
 
     fn refund(&mut self, refund: &Refund, channel: &str) {
+        let channel = self.channel(channel);
         let scene = self.scene(refund.currency, channel);
         let at = refund.processed_at;
         let amounts = [refund.shipping, refund.taxes];
-        self.out.facts.push(scene.fact(at, FactKind::Refund, amounts));
+        let processed = self.fact(&scene, at, FactKind::Refund, amounts);
+        self.out.facts.push(processed);
         self.extras(&scene, at, 0, -refund.duties_and_fees);
         for line in &refund.lines {
             let goods = (self.product(line.product.as_ref()), line.units);
-            let back = scene.goods(at, FactKind::Return, goods, [line.amount, 0]);
-            self.out.facts.push(back);
+            self.goods(&scene, at, FactKind::Return, (goods, [line.amount, 0]));
         }
         if refund.adjustment != 0 {
-            let amounts = [refund.adjustment, 0];
-            self.out.facts.push(scene.fact(at, FactKind::Return, amounts));
+            let adjustment = self.fact(&scene, at, FactKind::Return, [refund.adjustment, 0]);
+            self.out.facts.push(adjustment);
         }
     }
 
     fn extras(&mut self, scene: &Scene<'_>, at: UtcMs, tips: i64, duties_and_fees: i64) {
         if tips != 0 || duties_and_fees != 0 {
-            let amounts = [tips, duties_and_fees];
-            self.out.facts.push(scene.fact(at, FactKind::Extras, amounts));
+            let extras = self.fact(scene, at, FactKind::Extras, [tips, duties_and_fees]);
+            self.out.facts.push(extras);
         }
     }
 
@@ -157,14 +238,15 @@ impl<'a> Writer<'a> {
         if let Some(first) = lines().next().filter(|_| lines().any(|line| !line.returned)) {
             let customer = lines().find_map(|line| line.customer.as_ref());
             let customer = customer.map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
-            let scene = self.scene(first.currency, &first.channel);
-            let placed = scene.fact(first.at, FactKind::Order, [0, 0]);
-            self.out.facts.push(Fact { customer, ..placed });
+            let channel = self.channel(&first.channel);
+            let scene = self.scene(first.currency, channel);
+            self.placed(&scene, (first.at, customer), [0, 0]);
         }
         let mut refunds: BTreeMap<_, Fact> = BTreeMap::new();
         for (_, row) in &rows {
             let line = &row.line;
-            let scene = self.scene(line.currency, &line.channel);
+            let channel = self.channel(&line.channel);
+            let scene = self.scene(line.currency, channel);
             let fact = self.row(&scene, line);
             self.out.facts.extend(std::iter::repeat_n(fact, row.times as usize));
             if line.returned {
@@ -175,7 +257,7 @@ impl<'a> Writer<'a> {
         self.out.facts.extend(refunds.into_values());
     }
 
-    fn row(&self, scene: &Scene<'_>, line: &RowLine) -> Fact {
+    fn row(&mut self, scene: &Scene<'_>, line: &RowLine) -> Fact {
         let goods = (self.product(line.product.as_ref()), line.units);
         if line.returned {
             let back = [line.amount - line.discounts, 0];

@@ -1,7 +1,8 @@
 //! A dossier: everything known of one order, as the join of all that was ever said of it.
 //!
 //! ```text
-//! join(a, b) = for each part the higher version; deleted if either is; rows as a multiset
+//! join(a, b) = for each part the higher version; rows as a multiset;
+//!              deleted or redacted if either is
 //! ```
 //!
 //! Invariant: [`Dossier::merge`] is commutative, associative and idempotent, so that a dossier
@@ -12,19 +13,20 @@ use std::collections::btree_map::Entry;
 
 use ionflux_schemas::event::{Event, Order, OrderEdit, OrderRow, Refund, RowLine};
 use ionflux_schemas::key::{Id, Version};
-use serde::{Deserialize, Serialize};
 
 /// The most rows one order may have, equal ones counted; a file that maps the wrong column as the
 /// order's would otherwise gather everything in one dossier.
 pub const ROWS_MAX: usize = 20_000;
 
 /// Everything known of one order.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Dossier {
     /// The latest snapshot of the order itself.
     pub order: Option<(Version, Order)>,
     /// The order was removed from all reports; nothing undoes that.
     pub deleted: bool,
+    /// The buyer asked to be forgotten: no customer is held, whatever was or will be said.
+    pub redacted: bool,
     /// The latest version of each refund.
     pub refunds: BTreeMap<Id, (Version, Refund)>,
     /// The latest version of each edit.
@@ -36,15 +38,15 @@ pub struct Dossier {
 }
 
 /// A row and how many equal ones there are.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldRow {
     /// What the row says.
     pub line: RowLine,
     /// How many equal rows the file that has most of them has.
     pub times: u32,
     /// The reading that was counted last, and how many equal rows it has brought so far.
-    reading: u64,
-    seen: u32,
+    pub(crate) reading: u64,
+    pub(crate) seen: u32,
 }
 
 /// What merging an event did.
@@ -64,7 +66,12 @@ impl Dossier {
     /// Joins an event about this order. An event about a shop changes no dossier.
     pub fn merge(&mut self, version: Version, event: Event) -> Merged {
         match event {
-            Event::Order(order) => newer(&mut self.order, version, order),
+            Event::Order(mut order) => {
+                if self.redacted {
+                    order.customer = None;
+                }
+                newer(&mut self.order, version, order)
+            }
             Event::Refund(refund) => newest(&mut self.refunds, refund.id.clone(), version, refund),
             Event::OrderEdit(edit) => newest(&mut self.edits, edit.id.clone(), version, edit),
             Event::OrderDeleted { .. } if self.deleted => Merged::Stale,
@@ -73,15 +80,50 @@ impl Dossier {
                 Merged::Changed
             }
             Event::Row(row) => self.merge_row(row),
-            Event::Redacted { .. } | Event::Zone { .. } => Merged::Stale,
+            Event::Redacted { .. } => self.redact(),
+            Event::Zone { .. } => Merged::Stale,
         }
+    }
+
+    /// Forgets the buyer, in what is held and in what will be said.
+    fn redact(&mut self) -> Merged {
+        if self.redacted {
+            return Merged::Stale;
+        }
+        self.redacted = true;
+        let mut known = false;
+        let order = self.order.iter_mut().map(|(_, order)| &mut order.customer);
+        let rows = self.rows.values_mut().map(|row| &mut row.line.customer);
+        for customer in order.chain(rows) {
+            known |= customer.take().is_some();
+        }
+        if known { Merged::Changed } else { Merged::Noted }
+    }
+
+    /// Whether nothing was ever said of the order.
+    #[must_use]
+    pub fn empty(&self) -> bool {
+        self.order.is_none()
+            && !self.deleted
+            && !self.redacted
+            && self.refunds.is_empty()
+            && self.edits.is_empty()
+            && self.rows.is_empty()
+    }
+
+    /// Counts the rows of a dossier that was put together from its parts.
+    pub(crate) fn count_rows(&mut self) {
+        self.held = self.rows.values().map(|row| row.times as usize).sum();
     }
 
     /// Counts equal rows within one reading of one file; the file with most of them decides. So
     /// reading a file again changes nothing, and rows that are truly there twice count twice.
     fn merge_row(&mut self, row: OrderRow) -> Merged {
         let full = self.held >= ROWS_MAX;
-        let OrderRow { content, reading, line, .. } = row;
+        let OrderRow { content, reading, mut line, .. } = row;
+        if self.redacted {
+            line.customer = None;
+        }
         match self.rows.entry(content) {
             Entry::Vacant(_) if full => Merged::Full,
             Entry::Vacant(place) => {
@@ -95,7 +137,7 @@ impl Dossier {
                 held.reading = reading;
                 // Read under another currency or mapping, the same row may mean something else;
                 // which meaning holds must not depend on which came first.
-                let means_more = line > held.line;
+                let means_more = rank(&line) > rank(&held.line);
                 if means_more {
                     held.line = line;
                 }
@@ -112,6 +154,14 @@ impl Dossier {
             }
         }
     }
+}
+
+/// Of two meanings of one row the higher ranked holds. The customer ranks last, so that forgetting
+/// it before or after comparing is the same.
+fn rank(line: &RowLine) -> impl Ord {
+    let RowLine { at, returned, product, units, amount, discounts, currency, customer, channel } =
+        line;
+    ((at, returned, product, units), (amount, discounts, currency, channel), customer)
 }
 
 fn newer<T>(held: &mut Option<(Version, T)>, version: Version, value: T) -> Merged {

@@ -1,22 +1,29 @@
-//! The ledger itself: envelopes in, differences out, one atomic commit for each epoch.
+//! The ledger itself: what an epoch said in, differences out, one atomic commit for each epoch.
+//!
+//! Invariant: after an error nothing of the epoch is kept or seen. What is committed survives a
+//! power cut once it is synced.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{Envelope, Event};
 use ionflux_schemas::fact::Differences;
-use ionflux_schemas::fault::{Fault, FaultKind, Place};
-use ionflux_schemas::key::ShopKey;
+use ionflux_schemas::fault::Fault;
+use ionflux_schemas::key::{ShopKey, Version};
+use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::{Epoch, Zone};
-use thiserror::Error;
 
-use crate::codec::{self, CodecError};
-use crate::contribution::{Contribution, contribution};
-use crate::dossier::{Dossier, Merged, ROWS_MAX};
-use crate::entities::{Entities, EntitiesError, Table, Write};
-use crate::shop::{Shop, Shops, Zones};
+use crate::codec::key::{ORDER_ID_BYTES_MAX, SHARDS};
+use crate::codec::{self, CodecError, key};
+use crate::entities::{Entities, Table, Write};
+use crate::error::LedgerError;
+use crate::numbers::Numbers;
+use crate::shards::{self, Context};
+use crate::shop::{Directory, HeldShop, Shop, Shops, Zones};
+use crate::state::{BASE_ZONE, EPOCH, IDENTITY, READINGS, STATS, Stats, found, meta, progress_key};
+use crate::{faults, rezone};
 
 /// The zone of shops that never told theirs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,60 +36,47 @@ pub enum BaseZone {
     Unknown,
 }
 
-/// Why the ledger cannot go on.
-#[derive(Debug, Error)]
-pub enum LedgerError {
-    /// The store failed.
-    #[error(transparent)]
-    Entities(#[from] EntitiesError),
-    /// A stored value cannot be read.
-    #[error("the ledger holds a value that cannot be read")]
-    Codec(#[from] CodecError),
-    /// The state was made with another base zone.
-    #[error("this state counts days in {held}, not in {asked}")]
-    BaseZone {
-        /// The zone of the state.
-        held: String,
-        /// The zone asked for.
-        asked: String,
-    },
+/// What an epoch says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Said {
+    /// Orders, refunds, edits, rows and zones, in any order.
+    pub envelopes: Vec<Envelope>,
+    /// Records that could not be counted, each with the id of its letter where there is one.
+    pub faults: Vec<(Fault, Option<u128>)>,
+    /// Letters that faults name; a letter that no kept fault names is not kept.
+    pub letters: Vec<Letter>,
+    /// Ids of faults that are no more. One that is also in `faults` stays.
+    pub resolved: Vec<String>,
+    /// How far each source was read, by name; the last of one name holds.
+    pub progress: Vec<(Box<str>, Vec<u8>)>,
 }
-
-const EPOCH: &[u8] = b"epoch";
-const BASE_ZONE: &[u8] = b"base_zone";
-const READINGS: &[u8] = b"readings";
 
 /// The latest version of every entity of every shop.
 pub struct Ledger {
     entities: Box<dyn Entities>,
     dictionary: Arc<Dictionary>,
     base: Option<Zone>,
+    workers: usize,
     shops: Arc<Shops>,
-}
-
-/// A dossier while its epoch is open: whether it says something new, and whether the store has it
-/// as it is.
-struct Touched {
-    shop: Arc<Shop>,
-    before: Contribution,
-    dossier: Dossier,
-    changed: bool,
-    kept: bool,
+    directory: Directory,
+    stats: Stats,
 }
 
 impl Ledger {
-    /// A ledger over entities.
+    /// A ledger over entities that uses `workers` threads. A new state gets its identity now.
     ///
     /// # Errors
     /// [`LedgerError::BaseZone`] if the entities were counted with another base zone: days that
-    /// were closed in one zone must not move to another.
+    /// were closed in one zone must not move to another. [`LedgerError::Format`] if another
+    /// release made the state.
     pub fn open(
-        entities: Box<dyn Entities>,
+        mut entities: Box<dyn Entities>,
         dictionary: Arc<Dictionary>,
         base: BaseZone,
+        workers: usize,
     ) -> Result<Self, LedgerError> {
-        let held = entities.get(Table::Meta, BASE_ZONE)?;
-        let held: Option<String> = held.map(|bytes| codec::decode(&bytes)).transpose()?;
+        found(&mut *entities)?;
+        let held: Option<String> = meta(&*entities, BASE_ZONE)?;
         let fresh = entities.get(Table::Meta, EPOCH)?.is_none();
         let base = match (held, base) {
             (Some(held), BaseZone::Asked(asked)) if held != asked.name() => {
@@ -96,7 +90,34 @@ impl Ledger {
             (None, BaseZone::Asked(zone) | BaseZone::Proposed(zone)) if fresh => Some(zone),
             (None, _) => None,
         };
-        Ok(Self { entities, dictionary, base, shops: Arc::default() })
+        let stats = meta(&*entities, STATS)?.unwrap_or_default();
+        let (shops, directory, workers) = (Arc::default(), Directory::default(), workers.max(1));
+        let mut ledger = Self { entities, dictionary, base, workers, shops, directory, stats };
+        ledger.read_shops()?;
+        Ok(ledger)
+    }
+
+    fn read_shops(&mut self) -> Result<(), LedgerError> {
+        let mut held = BTreeMap::new();
+        for entry in self.entities.scan(Table::Shops, &[]) {
+            let (key, value) = entry?;
+            let (key, _) = key::parse_shop(&key)?;
+            let HeldShop { place, zones } = codec::decode(&value)?;
+            held.insert(place, self.new_shop(key, &zones));
+        }
+        for (place, shop) in held {
+            if place != self.directory.add(Arc::clone(&shop)) {
+                return Err(CodecError::Malformed("number of a shop").into());
+            }
+            self.shops.put(shop);
+        }
+        self.directory.keep();
+        Ok(())
+    }
+
+    fn new_shop(&self, key: ShopKey, zones: &Zones) -> Arc<Shop> {
+        let number = self.dictionary.shops.number(&key);
+        Arc::new(Shop { key, number, calendar: zones.calendar(self.base.as_ref()) })
     }
 
     /// The epoch of the last commit; 0 for a new ledger.
@@ -104,169 +125,80 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if the store cannot be read.
     pub fn epoch(&self) -> Result<Epoch, LedgerError> {
-        let bytes = self.entities.get(Table::Meta, EPOCH)?;
-        Ok(Epoch(bytes.map(|bytes| codec::decode(&bytes)).transpose()?.unwrap_or(0)))
+        Ok(Epoch(meta(&*self.entities, EPOCH)?.unwrap_or(0)))
     }
 
-    /// A new number for one reading of one file, never given before in this state.
+    /// How far a source was read by the last commit that said so.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read.
+    pub fn progress(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let held = self.entities.get(Table::Meta, progress_key(name).as_bytes())?;
+        Ok(held.map(|held| held.to_vec()))
+    }
+
+    /// A random number of this state, given once when it was made.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read.
+    pub fn identity(&self) -> Result<u128, LedgerError> {
+        meta(&*self.entities, IDENTITY)?.ok_or(LedgerError::Codec(CodecError::Empty))
+    }
+
+    /// How much is held, without reading it.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// A new number for one reading of one file, never given before in this state. It is kept
+    /// before it is given.
     ///
     /// # Errors
     /// [`LedgerError`] if it could not be kept.
     pub fn new_reading(&mut self) -> Result<u64, LedgerError> {
-        let bytes = self.entities.get(Table::Meta, READINGS)?;
-        let reading = bytes.map(|bytes| codec::decode::<u64>(&bytes)).transpose()?.unwrap_or(0) + 1;
-        self.entities.commit(vec![(Table::Meta, READINGS.to_vec(), codec::encode(&reading)?)])?;
+        let reading = meta::<u64>(&*self.entities, READINGS)?.unwrap_or(0) + 1;
+        let write = Write::put(Table::Meta, READINGS, codec::encode(&reading)?);
+        self.entities.commit(vec![write])?;
+        // A number given twice would make two readings one, and equal rows of both one row.
+        self.entities.sync()?;
         Ok(reading)
     }
 
-    /// Joins one epoch's envelopes and faults, keeps the result, and tells what changed.
+    /// A fault of decoding and its letter. Faults that a dossier stands for are not kept here.
     ///
     /// # Errors
-    /// [`LedgerError`]; then nothing of the epoch is kept.
-    pub fn upsert(
-        &mut self,
-        epoch: Epoch,
-        envelopes: Vec<Envelope>,
-        faults: Vec<Fault>,
-    ) -> Result<Differences, LedgerError> {
-        let mut differences = Differences::default();
-        let mut writes = vec![(Table::Meta, EPOCH.to_vec(), codec::encode(&epoch.0)?)];
-        if let Some(zone) = &self.base {
-            // With the first epoch, not before: an empty state is bound to no zone.
-            let name = codec::encode(&zone.name())?;
-            writes.push((Table::Meta, BASE_ZONE.to_vec(), name));
-        }
-        let (zones, orders): (Vec<_>, Vec<_>) =
-            envelopes.into_iter().partition(|e| matches!(e.event, Event::Zone { .. }));
-        // Zones first, while every dossier of the shop is as it was committed.
-        self.rezone(zones, &mut differences, &mut writes)?;
-        let mut refused = Vec::new();
-        for (key, touched) in self.join(orders, &mut refused)? {
-            if touched.changed {
-                let after = contribution(&touched.dossier, &touched.shop, &self.dictionary);
-                self.tell(touched.before, after, &mut differences);
-            }
-            if !touched.kept {
-                writes.push((Table::Dossiers, key, codec::encode(&touched.dossier)?));
-            }
-        }
-        let known: BTreeMap<String, Fault> =
-            faults.into_iter().chain(refused).map(|fault| (fault.id(), fault)).collect();
-        for (id, fault) in known {
-            if self.entities.get(Table::Faults, id.as_bytes())?.is_none() {
-                differences.faults.push((self.dictionary.faults.number(&fault), 1));
-                writes.push((Table::Faults, id.into_bytes(), codec::encode(&fault)?));
-            }
-        }
-        self.entities.commit(writes)?;
-        Ok(differences)
+    /// [`LedgerError`] if the store cannot be read.
+    pub fn fault(&self, id: &str) -> Result<Option<(Fault, Option<Letter>)>, LedgerError> {
+        let Some(key) = key::fault(id) else { return Ok(None) };
+        let Some((fault, letter)) = faults::held(&*self.entities, &key)? else { return Ok(None) };
+        let letter = letter.map(|id| self.letter(id)).transpose()?.flatten();
+        Ok(Some((fault, letter)))
     }
 
-    /// Joins orders, refunds, edits and rows into their dossiers; gives those that changed.
-    fn join(
-        &self,
-        orders: Vec<Envelope>,
-        refused: &mut Vec<Fault>,
-    ) -> Result<BTreeMap<Vec<u8>, Touched>, LedgerError> {
-        let mut touched: BTreeMap<Vec<u8>, Touched> = BTreeMap::new();
-        for Envelope { shop, version, event } in orders {
-            let Some(order) = order_of(&event) else { continue };
-            let order = order.to_owned();
-            if !event.within_limits() {
-                refused.push(too_large(&shop, &order));
-                continue;
-            }
-            let entry = match touched.entry(codec::dossier_key(&shop, &order)) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(place) => {
-                    let held = self.entities.get(Table::Dossiers, place.key())?;
-                    let held = held.map(|bytes| codec::decode(&bytes)).transpose()?;
-                    let dossier: Dossier = held.unwrap_or_default();
-                    let shop = self.shop(&shop)?;
-                    let before = contribution(&dossier, &shop, &self.dictionary);
-                    place.insert(Touched { shop, before, dossier, changed: false, kept: true })
-                }
-            };
-            match entry.dossier.merge(version, event) {
-                Merged::Changed => (entry.changed, entry.kept) = (true, false),
-                Merged::Noted => entry.kept = false,
-                Merged::Stale => {}
-                Merged::Full => refused.push(too_many_rows(&shop, &order)),
-            }
-        }
-        Ok(touched)
-    }
-
-    /// Counts every order of a shop whose calendar changed again, old days out and new ones in.
-    fn rezone(
-        &self,
-        zones: Vec<Envelope>,
-        differences: &mut Differences,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), LedgerError> {
-        let mut by_shop: BTreeMap<Arc<ShopKey>, Zones> = BTreeMap::new();
-        for Envelope { shop, version, event } in zones {
-            let Event::Zone { from, zone } = event else { continue };
-            let held = match by_shop.entry(Arc::clone(&shop)) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(place) => place.insert(self.zones(&shop)?),
-            };
-            held.merge(version, from, zone);
-        }
-        for (key, zones) in by_shop {
-            let old = self.shop(&key)?;
-            let calendar = zones.calendar(self.base.as_ref());
-            writes.push((Table::Shops, codec::shop_prefix(&key), codec::encode(&zones)?));
-            if calendar == old.calendar {
-                continue;
-            }
-            let new = Arc::new(Shop { calendar, ..(*old).clone() });
-            for entry in self.entities.scan(Table::Dossiers, &codec::shop_prefix(&key)) {
-                let dossier: Dossier = codec::decode(&entry?.1)?;
-                let before = contribution(&dossier, &old, &self.dictionary);
-                let after = contribution(&dossier, &new, &self.dictionary);
-                self.tell(before, after, differences);
-            }
-            self.shops.put(new);
-        }
-        Ok(())
-    }
-
-    /// Everything that is kept, as differences from nothing, in portions of bounded size.
+    /// Gives every fault of decoding with its id and its letter's id, in order of the ids.
     ///
     /// # Errors
-    /// [`LedgerError`] if the store cannot be read, or what `portion` fails with.
-    pub fn hydrate<E: From<LedgerError>>(
+    /// [`LedgerError`] if the store cannot be read, or what `each` fails with.
+    pub fn for_each_fault<E: From<LedgerError>>(
         &self,
-        portion_facts: usize,
-        mut portion: impl FnMut(Differences) -> Result<(), E>,
+        mut each: impl FnMut(&str, Fault, Option<u128>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut differences = Differences::default();
-        for entry in self.entities.scan(Table::Dossiers, &[]) {
-            self.held(entry, &mut differences)?;
-            if differences.facts.len() >= portion_facts {
-                portion(std::mem::take(&mut differences))?;
-            }
-        }
         for entry in self.entities.scan(Table::Faults, &[]) {
-            let (_, value) = entry.map_err(LedgerError::from)?;
-            let fault: Fault = codec::decode(&value).map_err(LedgerError::from)?;
-            differences.faults.push((self.dictionary.faults.number(&fault), 1));
+            let (key, value) = entry.map_err(LedgerError::from)?;
+            let id = key::fault_id(&key).map_err(LedgerError::from)?;
+            let (fault, letter) = codec::decode(&value).map_err(LedgerError::from)?;
+            each(&id, fault, letter)?;
         }
-        portion(differences)
+        Ok(())
     }
 
-    /// What one stored dossier contributes.
-    fn held(
-        &self,
-        entry: Result<(Vec<u8>, Vec<u8>), EntitiesError>,
-        differences: &mut Differences,
-    ) -> Result<(), LedgerError> {
-        let (key, value) = entry?;
-        let shop = self.shop(&codec::shop_of(&key)?)?;
-        let after = contribution(&codec::decode(&value)?, &shop, &self.dictionary);
-        self.tell(Contribution::default(), after, differences);
-        Ok(())
+    /// A letter by its id, while a fault names it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read.
+    pub fn letter(&self, id: u128) -> Result<Option<Letter>, LedgerError> {
+        faults::letter(&*self.entities, id)
     }
 
     /// The shops and their calendars, kept up to date by this ledger.
@@ -281,76 +213,183 @@ impl Ledger {
         self.base.as_ref()
     }
 
-    /// Old out, new in; what stays the same is not told.
-    fn tell(&self, before: Contribution, after: Contribution, differences: &mut Differences) {
-        changes(before.facts, after.facts, |fact, diff| differences.facts.push((fact, diff)));
-        changes(before.faults, after.faults, |fault, diff| {
-            differences.faults.push((self.dictionary.faults.number(&fault), diff));
-        });
+    /// Makes every commit so far survive a power cut.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when that is not certain.
+    pub fn sync(&mut self) -> Result<(), LedgerError> {
+        Ok(self.entities.sync()?)
     }
 
-    fn zones(&self, shop: &ShopKey) -> Result<Zones, LedgerError> {
-        let bytes = self.entities.get(Table::Shops, &codec::shop_prefix(shop))?;
-        Ok(bytes.map(|bytes| codec::decode(&bytes)).transpose()?.unwrap_or_default())
+    /// Everything that is kept, as differences from nothing, in portions of about
+    /// `portion_facts` facts. Several threads read; `portion` is called on this one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read, or what `portion` fails with.
+    pub fn hydrate<E: From<LedgerError>>(
+        &self,
+        portion_facts: usize,
+        portion: impl FnMut(Differences) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.hydrate_with(portion_facts, portion, |_, _| ())
     }
 
-    fn shop(&self, key: &ShopKey) -> Result<Arc<Shop>, LedgerError> {
-        if let Some(shop) = self.shops.get(key) {
-            return Ok(shop);
+    /// As [`Ledger::hydrate`]; after each portion `progress` is told how many entities were given
+    /// and how many there are.
+    ///
+    /// # Errors
+    /// As [`Ledger::hydrate`].
+    pub fn hydrate_with<E: From<LedgerError>>(
+        &self,
+        portion_facts: usize,
+        mut portion: impl FnMut(Differences) -> Result<(), E>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(), E> {
+        let mut done = 0;
+        self.context(self.directory.shops()).hydrate(portion_facts, |differences, dossiers| {
+            portion(differences)?;
+            done += dossiers;
+            progress(done, self.stats.entities);
+            Ok(())
+        })
+    }
+
+    /// Joins what one epoch said, keeps the result with its progress in one commit, and tells
+    /// what changed. What is committed is seen at once; it survives the end of the process, or a
+    /// power cut, after [`Ledger::sync`].
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then nothing of the epoch is kept.
+    pub fn commit(&mut self, epoch: Epoch, said: Said) -> Result<Differences, LedgerError> {
+        let Said { envelopes, faults, letters, resolved, progress } = said;
+        let mut writes = self.singles(epoch, progress)?;
+        let mut told = faults::Told { faults, letters, resolved };
+        let sorted = self.sort(envelopes, &mut told.faults);
+        let old = self.directory.shops();
+        let zones = rezone::merged(&*self.entities, old, sorted.zones)?;
+        let moved = rezone::moved(&zones, old, self.base.as_ref());
+        // Zones first, while every dossier of the shop is as it was committed.
+        let mut parts = self.context(old).rezone(&moved)?;
+        let mut shops = Cow::Borrowed(old);
+        for (place, shop) in &moved {
+            shops.to_mut()[*place as usize] = Arc::clone(shop);
         }
-        let calendar = self.zones(key)?.calendar(self.base.as_ref());
-        let number = self.dictionary.shops.number(key);
-        let shop = Arc::new(Shop { key: key.clone(), number, calendar });
+        let context = self.context(&shops);
+        let join = |numbers: &mut Numbers<'_>, said| context.join(numbers, said);
+        parts.extend(context.each(sorted.shards, sorted.orders, join)?);
+
+        let mut differences = Differences::default();
+        let mut stats = self.stats;
+        for part in parts {
+            writes.extend(part.writes);
+            if differences.facts.is_empty() {
+                differences.facts = part.facts;
+            } else {
+                differences.facts.extend(part.facts);
+            }
+            let number = |(fault, diff)| (self.dictionary.faults.number(&fault), diff);
+            differences.faults.extend(part.faults.into_iter().map(number));
+            told.faults.extend(part.refused.into_iter().map(|fault| (fault, None)));
+            stats.entities += part.entities;
+            stats.bytes = stats.bytes.saturating_add_signed(part.bytes);
+        }
+        let faults = &mut differences.faults;
+        let tell = |fault, diff| faults.push((self.dictionary.faults.number(&fault), diff));
+        faults::apply(&*self.entities, told, &mut writes, tell)?;
+        rezone::write(&self.directory, zones, &mut writes)?;
+        writes.push(Write::put(Table::Meta, STATS, codec::encode(&stats)?));
+        self.entities.commit(writes)?;
+        self.stats = stats;
+        self.directory.keep();
+        for (place, shop) in moved {
+            self.shops.put(Arc::clone(&shop));
+            self.directory.put(place, shop);
+        }
+        Ok(differences)
+    }
+
+    /// The writes of single values.
+    fn singles(
+        &self,
+        epoch: Epoch,
+        progress: Vec<(Box<str>, Vec<u8>)>,
+    ) -> Result<Vec<Write>, LedgerError> {
+        let mut writes = vec![Write::put(Table::Meta, EPOCH, codec::encode(&epoch.0)?)];
+        if let Some(zone) = &self.base {
+            // With the first epoch, not before: an empty state is bound to no zone.
+            let name = codec::encode(&zone.name())?;
+            writes.push(Write::put(Table::Meta, BASE_ZONE, name));
+        }
+        let progress: BTreeMap<_, _> = progress.into_iter().collect();
+        for (name, value) in progress {
+            writes.push(Write::put(Table::Meta, progress_key(&name).as_bytes(), value));
+        }
+        Ok(writes)
+    }
+
+    fn context<'a>(&'a self, shops: &'a [Arc<Shop>]) -> Context<'a> {
+        let (entities, dictionary) = (&*self.entities, &*self.dictionary);
+        Context { entities, dictionary, shops, workers: self.workers }
+    }
+
+    /// Puts what was said of orders into shards; what cannot be held becomes a fault.
+    fn sort(
+        &mut self,
+        envelopes: Vec<Envelope>,
+        refused: &mut Vec<(Fault, Option<u128>)>,
+    ) -> Sorted {
+        let shares = self.workers.min(SHARDS);
+        let room = envelopes.len() / shares * 9 / 8;
+        let shards = (0..shares).map(|_| Vec::with_capacity(room)).collect();
+        let mut sorted = Sorted { zones: Vec::new(), shards, orders: 0 };
+        let mut last: Option<(Arc<ShopKey>, u32)> = None;
+        for envelope in envelopes {
+            let place = match &last {
+                Some((shop, place)) if Arc::ptr_eq(shop, &envelope.shop) => *place,
+                _ => self.place(&envelope.shop),
+            };
+            let Envelope { shop, version, event } = envelope;
+            match shards::order_of(&event) {
+                None => {
+                    sorted.zones.push((place, version, event));
+                }
+                Some(order) if order.len() > ORDER_ID_BYTES_MAX => {
+                    refused.push((shards::too_long(&shop, order), None));
+                }
+                Some(order) if !event.within_limits() => {
+                    refused.push((shards::too_large(&shop, order), None));
+                }
+                Some(order) => {
+                    let (shard, key) = key::dossier(place, order);
+                    sorted.shards[shard % shares].push(shards::Said {
+                        key,
+                        shop: place,
+                        version,
+                        event,
+                    });
+                    sorted.orders += 1;
+                }
+            }
+            last = Some((shop, place));
+        }
+        sorted
+    }
+
+    /// A shop's number in keys.
+    fn place(&mut self, key: &ShopKey) -> u32 {
+        if let Some(place) = self.directory.place(key) {
+            return place;
+        }
+        let shop = self.new_shop(key.clone(), &Zones::default());
         self.shops.put(Arc::clone(&shop));
-        Ok(shop)
+        self.directory.add(shop)
     }
 }
 
-fn too_many_rows(shop: &ShopKey, order: &str) -> Fault {
-    let reason = format!("order {order} has more than {ROWS_MAX} lines");
-    refusal(shop, order, FaultKind::Quantity, reason)
-}
-
-fn too_large(shop: &ShopKey, order: &str) -> Fault {
-    let reason = format!("order {order} holds an amount or quantity beyond what one record may");
-    refusal(shop, order, FaultKind::Amount, reason)
-}
-
-fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Fault {
-    let place = Place { source: "ledger".into(), line: 0 };
-    let subject = format!("order {order}").into();
-    Fault { shop: shop.clone(), kind, place, subject, reason: reason.into() }
-}
-
-/// The order an event is about.
-fn order_of(event: &Event) -> Option<&str> {
-    match event {
-        Event::Order(order) => Some(&order.id),
-        Event::OrderDeleted { order } | Event::Redacted { order } => Some(order),
-        Event::OrderEdit(edit) => Some(&edit.order),
-        Event::Refund(refund) => Some(&refund.order),
-        Event::Row(row) => Some(&row.order),
-        Event::Zone { .. } => None,
-    }
-}
-
-/// The difference of two multisets, each kept in any order.
-fn changes<T: Ord>(mut before: Vec<T>, mut after: Vec<T>, mut tell: impl FnMut(T, i64)) {
-    before.sort_unstable();
-    after.sort_unstable();
-    let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
-    loop {
-        match (before.peek(), after.peek()) {
-            (Some(old), Some(new)) if old == new => {
-                before.next();
-                after.next();
-            }
-            (Some(old), Some(new)) if old > new => {
-                after.next().into_iter().for_each(|new| tell(new, 1))
-            }
-            (Some(_), _) => before.next().into_iter().for_each(|old| tell(old, -1)),
-            (None, Some(_)) => after.next().into_iter().for_each(|new| tell(new, 1)),
-            (None, None) => return,
-        }
-    }
+/// What an epoch said, sorted by what it is about.
+struct Sorted {
+    zones: Vec<(u32, Version, Event)>,
+    /// A share of the shards for each thread.
+    shards: Vec<Vec<shards::Said>>,
+    orders: usize,
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! envelopes ─▶ dossier of each order ─▶ old contribution out (-1), new one in (+1) ─▶ dataflow
-//!                    │ latest version wins                     differences
-//!                    ▼
-//!                 entities (disk or memory), one atomic commit an epoch
+//! faults         │ latest version wins                         differences
+//! letters        ▼
+//! progress ─▶ entities (disk or memory), one atomic commit an epoch
 //! ```
 //!
 //! Invariant: merging is a join: commutative, associative, idempotent. Order of arrival and
@@ -12,13 +12,22 @@
 
 pub mod contribution;
 pub mod dossier;
+mod error;
+mod faults;
+mod hydrate;
+pub mod ledger;
+pub mod numbers;
+mod rezone;
+mod shards;
+pub mod shop;
+mod state;
 
 pub mod codec;
 pub mod disk;
 pub mod entities;
 pub mod memory;
+pub mod migration;
 
-pub mod ledger;
-pub mod shop;
-
-pub use ledger::{BaseZone, Ledger, LedgerError};
+pub use error::LedgerError;
+pub use ledger::{BaseZone, Ledger, Said};
+pub use state::Stats;

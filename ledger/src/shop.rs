@@ -1,4 +1,8 @@
-//! What the ledger knows of a shop: its number and its calendar.
+//! What the ledger knows of a shop: its numbers and its calendar.
+//!
+//! Invariant: a shop's number in the keys of its dossiers is given once in the life of a state, and
+//! is kept by the commit that keeps the first of them. It is another than its number in the
+//! dictionary, which lives as long as the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +41,56 @@ impl Shops {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(shop.key.clone(), shop);
     }
+}
+
+/// The shops in the order of their numbers in keys.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    places: HashMap<ShopKey, u32>,
+    shops: Vec<Arc<Shop>>,
+    /// How many of them the store knows.
+    kept: usize,
+}
+
+impl Directory {
+    /// Adds a shop with the next number.
+    pub(crate) fn add(&mut self, shop: Arc<Shop>) -> u32 {
+        // Four billion shops would not fit in memory.
+        let place = self.shops.len() as u32;
+        self.places.insert(shop.key.clone(), place);
+        self.shops.push(shop);
+        place
+    }
+
+    pub(crate) fn place(&self, key: &ShopKey) -> Option<u32> {
+        self.places.get(key).copied()
+    }
+
+    pub(crate) fn shops(&self) -> &[Arc<Shop>] {
+        &self.shops
+    }
+
+    /// Another calendar for a shop.
+    pub(crate) fn put(&mut self, place: u32, shop: Arc<Shop>) {
+        self.shops[place as usize] = shop;
+    }
+
+    /// The shops that the store does not know yet.
+    pub(crate) fn unkept(&self) -> std::ops::Range<u32> {
+        self.kept as u32..self.shops.len() as u32
+    }
+
+    /// The store knows all shops now.
+    pub(crate) fn keep(&mut self) {
+        self.kept = self.shops.len();
+    }
+}
+
+/// What the store holds of a shop: its number in keys and its zones.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct HeldShop {
+    pub(crate) place: u32,
+    pub(crate) zones: Zones,
 }
 
 /// The zones a shop was ever said to have, by the instant from which each holds.

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use ionflux_ledger::disk::Disk;
 use ionflux_ledger::entities::Entities;
 use ionflux_ledger::memory::Memory;
-use ionflux_ledger::{BaseZone, Ledger, LedgerError};
+use ionflux_ledger::{BaseZone, Ledger, LedgerError, Said};
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{
     Envelope, Event, Order, OrderEdit, OrderLine, OrderRow, Refund, RefundLine, RowLine,
 };
 use ionflux_schemas::fact::{Differences, Fact, FactKind};
-use ionflux_schemas::key::{ShopKey, Version};
+use ionflux_schemas::key::{CustomerKey, ShopKey, Version};
 use ionflux_schemas::time::{Epoch, UtcMs, Zone};
 use proptest::prelude::*;
 
@@ -87,8 +87,17 @@ fn said() -> impl Strategy<Value = Envelope> {
         let from = UtcMs(from * 50 * HOUR);
         envelope(from.0, Event::Zone { from, zone: zone.into() })
     });
-    prop_oneof![6 => order, 4 => refund, 2 => edit, 1 => deleted, 1 => zone]
+    let redacted =
+        (1..4_u8).prop_map(|id| envelope(0, Event::Redacted { order: id.to_string().into() }));
+    let row = (3..5_u8, 0..4_u8, 0..4_u8).prop_map(|(id, content, who)| {
+        said_row(&id.to_string(), u128::from(content), 0, Some(who))
+    });
+    let rare = prop_oneof![deleted, zone, redacted];
+    prop_oneof![6 => order, 4 => refund, 2 => edit, 3 => rare, 2 => row]
 }
+
+/// Facts and faults by what they say, each with its count.
+type Contents = (BTreeMap<Fact, i64>, BTreeMap<String, i64>);
 
 /// What is held in the end: each fact with its count.
 #[derive(Default)]
@@ -110,7 +119,7 @@ impl Held {
         self.faults.retain(|_, count| *count != 0);
     }
 
-    fn contents(self) -> (BTreeMap<Fact, i64>, BTreeMap<String, i64>) {
+    fn contents(self) -> Contents {
         (self.facts, self.faults)
     }
 }
@@ -122,16 +131,28 @@ fn named(fact: Fact, dictionary: &Dictionary) -> Fact {
     Fact { product: product.as_bytes().last().copied().unwrap_or(0).into(), channel, ..fact }
 }
 
-fn open(entities: Box<dyn Entities>) -> Result<(Ledger, Arc<Dictionary>), LedgerError> {
+fn open(
+    entities: impl Entities + 'static,
+    workers: usize,
+) -> Result<(Ledger, Arc<Dictionary>), LedgerError> {
     let dictionary = Arc::new(Dictionary::new());
-    Ok((Ledger::open(entities, Arc::clone(&dictionary), BaseZone::Unknown)?, dictionary))
+    let (base, entities) = (BaseZone::Unknown, Box::new(entities));
+    Ok((Ledger::open(entities, Arc::clone(&dictionary), base, workers)?, dictionary))
 }
 
-fn fold(epochs: &[Vec<Envelope>]) -> (BTreeMap<Fact, i64>, BTreeMap<String, i64>) {
-    let (mut ledger, dictionary) = open(Box::new(Memory::default())).unwrap();
+fn envelopes(envelopes: &[Envelope]) -> Said {
+    Said { envelopes: envelopes.to_vec(), ..Said::default() }
+}
+
+fn fold(epochs: &[Vec<Envelope>]) -> Contents {
+    fold_with(epochs, 1)
+}
+
+fn fold_with(epochs: &[Vec<Envelope>], workers: usize) -> Contents {
+    let (mut ledger, dictionary) = open(Memory::default(), workers).unwrap();
     let mut held = Held::default();
     for (epoch, said) in (1..).zip(epochs) {
-        held.add(&ledger.upsert(Epoch(epoch), said.clone(), vec![]).unwrap(), &dictionary);
+        held.add(&ledger.commit(Epoch(epoch), envelopes(said)).unwrap(), &dictionary);
     }
     held.contents()
 }
@@ -140,9 +161,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_repetition_and_batching_cannot_be_seen(
+    fn order_repetition_batching_and_threads_cannot_be_seen(
         (said, shuffled) in prop::collection::vec(said(), 0..25).prop_flat_map(|said| {
-            let twice: Vec<_> = said.iter().chain(&said).cloned().collect();
+            let (said, again) = (readings(&said, 0), readings(&said, 1_000));
+            let twice: Vec<_> = said.iter().cloned().chain(again).collect();
             (Just(said), Just(twice).prop_shuffle())
         }),
         size in 1..10_usize,
@@ -151,6 +173,27 @@ proptest! {
         prop_assert_eq!(fold(&chunks), fold(&[said]));
     }
 
+    #[test]
+    fn the_number_of_threads_cannot_be_seen(
+        said in prop::collection::vec(said(), 64..200),
+        workers in 2..5_usize,
+        epochs in 1..4_usize,
+    ) {
+        let said = readings(&said, 0);
+        let chunks: Vec<_> = said.chunks(said.len() / epochs).map(<[_]>::to_vec).collect();
+        prop_assert_eq!(fold_with(&chunks, workers), fold(&[said]));
+    }
+}
+
+/// Each row in a reading of its own: equal rows of one reading are separate lines.
+fn readings(said: &[Envelope], first: u64) -> Vec<Envelope> {
+    let mut said = said.to_vec();
+    for (reading, envelope) in (first..).zip(&mut said) {
+        if let Event::Row(row) = &mut envelope.event {
+            row.reading = reading;
+        }
+    }
+    said
 }
 
 proptest! {
@@ -163,11 +206,13 @@ proptest! {
         let mut told = Held::default();
         for (epoch, said) in (1..).zip(said.chunks(9)) {
             // A restart before every epoch.
-            let entities = Box::new(Disk::open(folder.path()).unwrap());
-            let (mut ledger, dictionary) = open(entities).unwrap();
-            told.add(&ledger.upsert(Epoch(epoch), said.to_vec(), vec![]).unwrap(), &dictionary);
+            let workers = 1 + epoch as usize % 4;
+            let (mut ledger, dictionary) =
+                open(Disk::open(folder.path()).unwrap(), workers).unwrap();
+            told.add(&ledger.commit(Epoch(epoch), envelopes(said)).unwrap(), &dictionary);
+            ledger.sync().unwrap();
         }
-        let (ledger, dictionary) = open(Box::new(Disk::open(folder.path()).unwrap())).unwrap();
+        let (ledger, dictionary) = open(Disk::open(folder.path()).unwrap(), 3).unwrap();
         prop_assert_eq!(ledger.epoch().unwrap(), Epoch(said.chunks(9).len() as u64));
         let mut held = Held::default();
         ledger.hydrate(5, |differences| {
@@ -179,6 +224,11 @@ proptest! {
 }
 
 fn row(order: &str, content: u128, reading: u64) -> Envelope {
+    said_row(order, content, reading, None)
+}
+
+/// A row of a file; of equal rows each reader may say another customer and another channel.
+fn said_row(order: &str, content: u128, reading: u64, who: Option<u8>) -> Envelope {
     let line = RowLine {
         at: UtcMs(0),
         returned: false,
@@ -187,13 +237,13 @@ fn row(order: &str, content: u128, reading: u64) -> Envelope {
         amount: content as i64,
         discounts: 0,
         currency: eur(),
-        customer: None,
-        channel: "".into(),
+        customer: who.map(|who| who.to_string().into()),
+        channel: "abcd"[..who.map_or(0, |who| 3 - usize::from(who))].into(),
     };
     envelope(0, Event::Row(OrderRow { order: order.into(), content, reading, line }))
 }
 
-fn sold(held: &(BTreeMap<Fact, i64>, BTreeMap<String, i64>)) -> i64 {
+fn sold(held: &Contents) -> i64 {
     let sales = held.0.iter().filter(|(fact, _)| fact.kind == FactKind::Sale);
     sales.map(|(fact, count)| fact.amounts[0] * count).sum()
 }
@@ -253,11 +303,12 @@ fn a_state_keeps_its_base_zone() {
     let berlin = || Zone::parse("Europe/Berlin").unwrap();
     let open = |zone: BaseZone| {
         let entities = Box::new(Disk::open(folder.path()).unwrap());
-        Ledger::open(entities, Arc::new(Dictionary::new()), zone)
+        Ledger::open(entities, Arc::new(Dictionary::new()), zone, 1)
     };
     drop(open(BaseZone::Asked(Zone::UTC)).unwrap());
     let mut ledger = open(BaseZone::Asked(berlin())).unwrap();
-    ledger.upsert(Epoch(1), vec![], vec![]).unwrap();
+    ledger.commit(Epoch(1), Said::default()).unwrap();
+    ledger.sync().unwrap();
     drop(ledger);
     for zone in [BaseZone::Unknown, BaseZone::Proposed(Zone::UTC), BaseZone::Asked(berlin())] {
         assert_eq!(open(zone).unwrap().base_zone(), Some(&berlin()));
@@ -288,4 +339,25 @@ fn amounts_beyond_the_limit_are_faults_whoever_computed_them() {
     huge.lines[0].gross = i64::MAX;
     let (facts, faults) = fold(&[vec![envelope(0, Event::Order(huge))]]);
     assert_eq!((facts.len(), faults.len()), (0, 1));
+}
+
+#[test]
+fn a_redacted_order_has_no_customer_whatever_is_said_later_and_its_totals_stay() {
+    let redacted = |id: &str| envelope(3, Event::Redacted { order: id.into() });
+    let before = [
+        vec![envelope(0, Event::Order(order(1, 100, 1, false)))],
+        vec![said_row("2", 5, 1, Some(1))],
+    ];
+    let after = [
+        vec![redacted("1"), redacted("2")],
+        vec![envelope(9, Event::Order(order(1, 120, 1, false))), said_row("2", 6, 2, Some(2))],
+    ];
+    let customers = |epochs: &[Vec<Envelope>]| {
+        let (facts, _) = fold(epochs);
+        facts.keys().filter(|fact| fact.customer != CustomerKey::GUEST).count()
+    };
+    assert_eq!(customers(&before), 2);
+    let all = [&before[..], &after[..]].concat();
+    assert_eq!((customers(&all[..3]), customers(&all)), (0, 0));
+    assert_eq!(sold(&fold(&all[..3])), sold(&fold(&before)));
 }

@@ -140,3 +140,11 @@ fn every_view_has_a_schema_whose_columns_its_rows_fill() {
         ionflux_schemas::columns::record_batch(&schema, &[row]).unwrap();
     }
 }
+
+#[test]
+fn every_view_and_its_schema_name_the_same_version() {
+    for view in list::views() {
+        let namespace = format!("\"namespace\": \"ionflux.views.v{}\"", view.version);
+        assert!(view.schema.contains(&namespace), "{view:?} has no {namespace} in its schema");
+    }
+}

@@ -1,6 +1,7 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,16 @@ use crate::runtime::WORKERS_MAX;
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where the ledger and the views are kept.
+    /// Where journal, ledger and views are kept.
     pub state_dir: PathBuf,
-    /// Worker threads of the dataflow.
+    /// Worker threads of the dataflow and of the ledger.
     pub workers: usize,
-    /// The read service.
+    /// The read service and the doors of the sources.
     pub http: Http,
+    /// What was acknowledged and is not in the ledger yet.
+    pub journal: Journal,
+    /// Shopify webhooks; there is a door for them when this section is there.
+    pub shopify: Option<Shopify>,
 }
 
 /// The section `[http]`.
@@ -29,9 +34,37 @@ pub struct Http {
     pub listen: SocketAddr,
 }
 
+/// The section `[journal]`.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Megabytes that may wait on disk for the ledger; beyond them, deliveries get a 503.
+    pub max_mb: u64,
+    /// Days for which parts behind the ledger are kept, compressed; 0 keeps nothing.
+    pub keep_days: u32,
+}
+
+/// The section `[shopify]`.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shopify {
+    /// For each workspace the environment variables that hold its app's client secrets: several
+    /// while they are being rotated.
+    pub secret_variables: BTreeMap<String, Vec<String>>,
+}
+
+/// The least journal that is worth having: two segments.
+const JOURNAL_MB_MIN: u64 = 128;
+
 impl Default for Config {
     fn default() -> Self {
-        Self { state_dir: "state".into(), workers: 1, http: Http::default() }
+        Self {
+            state_dir: "state".into(),
+            workers: 1,
+            http: Http::default(),
+            journal: Journal::default(),
+            shopify: None,
+        }
     }
 }
 
@@ -41,25 +74,24 @@ impl Default for Http {
     }
 }
 
+impl Default for Journal {
+    fn default() -> Self {
+        Self { max_mb: 10_240, keep_days: 0 }
+    }
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// A usage failure that names the file, the line and the option.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|cause| {
-            Failure::usage(
-                format!("{shown}: {cause}"),
-                "see config/reference.toml for every option",
-            )
-        })?;
-        Self::parse(&text).map_err(|problem| {
-            Failure::usage(
-                format!("{shown}: {problem}"),
-                "see config/reference.toml for every option",
-            )
-        })
+        let failed = |problem: &dyn std::fmt::Display| {
+            let hint = "see config/reference.toml for every option";
+            Failure::usage(format!("{}: {problem}", path.display()), hint)
+        };
+        let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
+        Self::parse(&text).map_err(|problem| failed(&problem))
     }
 
     /// Checks the text of a file.
@@ -71,7 +103,40 @@ impl Config {
         if !(1..=WORKERS_MAX).contains(&config.workers) {
             return Err(format!("workers is {}, outside 1 to {WORKERS_MAX}", config.workers));
         }
+        if config.journal.max_mb < JOURNAL_MB_MIN {
+            let held = config.journal.max_mb;
+            return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
+        }
+        let secrets = config.shopify.iter().flat_map(|shopify| &shopify.secret_variables);
+        for (workspace, variables) in secrets {
+            if workspace.trim().is_empty() || variables.is_empty() {
+                let problem = "a workspace with a name and at least one variable is needed";
+                return Err(format!("shopify.secret_variables.{workspace:?}: {problem}"));
+            }
+        }
         Ok(config)
+    }
+}
+
+impl Shopify {
+    /// The secrets of every workspace, from the environment.
+    ///
+    /// # Errors
+    /// A usage failure that names the variable that is unset or empty.
+    pub fn secrets(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+        let secret = |variable: &String| {
+            let held = std::env::var(variable).ok().filter(|secret| !secret.trim().is_empty());
+            held.ok_or_else(|| {
+                let problem = format!("the environment variable {variable} is unset or empty");
+                let hint = "it must hold the client secret of the Shopify app that sends webhooks";
+                Failure::usage(problem, hint)
+            })
+        };
+        let of = |(workspace, variables): (&String, &Vec<String>)| {
+            let secrets = variables.iter().map(secret).collect::<Result<_, _>>()?;
+            Ok((workspace.clone(), secrets))
+        };
+        self.secret_variables.iter().map(of).collect()
     }
 }
 
@@ -84,6 +149,9 @@ mod tests {
         let reference = include_str!("../../config/reference.toml");
         assert_eq!(Config::parse(reference), Ok(Config::default()));
         assert_eq!(Config::parse(""), Ok(Config::default()));
+        // Sections that are off are shown commented out; they must be right too.
+        let shown = reference.replace("\n#: ", "\n");
+        assert!(Config::parse(&shown).unwrap().shopify.is_some());
     }
 
     #[test]
@@ -93,5 +161,8 @@ mod tests {
         let problem = Config::parse("stat_dir = \"x\"").unwrap_err();
         assert!(problem.contains("stat_dir") && problem.contains("state_dir"), "{problem}");
         assert!(Config::parse("workers = 0").unwrap_err().contains("outside 1 to 64"));
+        assert!(Config::parse("[journal]\nmax_mb = 1").unwrap_err().contains("journal.max_mb"));
+        let problem = Config::parse("[shopify.secret_variables]\nacme = []").unwrap_err();
+        assert!(problem.contains("acme"), "{problem}");
     }
 }

@@ -1,140 +1,125 @@
-//! The engine: decoded records in, one epoch after another, every view kept.
+//! The engine: decoded records in, one epoch after another, every view's changes out.
 //!
 //! ```text
-//! records ─gather─▶ epoch ─▶ ledger ─differences─▶ runtime ─batch─▶ store
+//! records ─gather─▶ epoch ─▶ ledger ─differences─▶ dataflow ─batch─▶ publish
 //! ```
 //!
-//! Invariant: an epoch is in the ledger before it is in the dataflow, and in the store only whole.
+//! Invariant: an epoch is in the ledger, together with how far its input was read, before it is in
+//! the dataflow; and it is published only whole.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use ionflux_ledger::disk::Disk;
-use ionflux_ledger::shop::Shops;
-use ionflux_ledger::{BaseZone, Ledger};
-use ionflux_operators::list;
-use ionflux_schemas::dictionary::Dictionary;
+use ionflux_ledger::{Ledger, Said};
 use ionflux_schemas::event::{Envelope, Event};
 use ionflux_schemas::fact::Differences;
-use ionflux_schemas::fault::Fault;
-use ionflux_schemas::snapshot::Snapshot;
-use ionflux_schemas::time::{UtcMs, Zone};
-use ionflux_service::store::Store;
+use ionflux_schemas::time::{Epoch, UtcMs};
+use ionflux_sources::reading::Decoded;
 
 use crate::failure::Failure;
-use crate::runtime::Runtime;
-use crate::state::State;
+use crate::runtime::{Computation, Moment, count_all};
 
 /// The weight of events one epoch of a replay gathers: about as many facts. Epochs of a thousand
 /// cost half the throughput, epochs of a million only memory.
 const EPOCH_WEIGHT: usize = 100_000;
+/// Facts that hydration sends at once.
+const HYDRATION_FACTS: usize = 100_000;
+/// The name under which the ledger keeps the shop clock.
+const CLOCK: &str = "clock";
 
-/// How an engine is set up.
-#[derive(Clone, Debug)]
-pub struct Options<'a> {
-    /// Where to keep the state; a temporary folder if nowhere.
-    pub state: Option<&'a Path>,
-    /// The zone of shops that never tell theirs.
-    pub base_zone: BaseZone,
-    /// Worker threads.
-    pub workers: usize,
-}
-
-/// Ledger, dataflow and store at work.
-pub struct Engine {
+/// Ledger and dataflow at work.
+pub struct Engine<C: Computation> {
     ledger: Ledger,
-    runtime: Runtime,
-    store: Arc<Store>,
-    state: Option<State>,
-    envelopes: Vec<Envelope>,
-    faults: Vec<Fault>,
+    computation: C,
+    said: Said,
     weight: usize,
     as_of: UtcMs,
+    epoch: Epoch,
 }
 
-impl Engine {
-    /// Opens the state and brings the views back from it.
+impl<C: Computation> Engine<C> {
+    /// An engine over a ledger; its dataflow is empty until [`Engine::hydrate`].
     ///
     /// # Errors
-    /// When the state cannot be opened or read, or threads cannot be started.
-    pub fn open(options: &Options<'_>) -> Result<Self, Failure> {
-        let state = options.state.map(State::create).transpose()?;
-        let entities = match &state {
-            Some(state) => Disk::open(&state.ledger())?,
-            None => Disk::temporary()?,
-        };
-        let dictionary = Arc::new(Dictionary::new());
-        let names = Arc::clone(&dictionary);
-        let ledger = Ledger::open(Box::new(entities), names, options.base_zone.clone())?;
-        let mut snapshot = Snapshot::empty(&list::views(), dictionary);
-        // Epochs only grow, over restarts too.
-        snapshot.upper = ledger.epoch()?;
-        let first = snapshot.upper;
-        let store = Arc::new(Store::new(snapshot));
-        let published = Arc::clone(&store);
-        let publish = move |batch| published.apply(&batch);
-        let runtime = Runtime::start(options.workers, first, publish)?;
-        let mut engine = Self {
-            ledger,
-            runtime,
-            store,
-            state,
-            envelopes: Vec::new(),
-            faults: Vec::new(),
-            weight: 0,
-            as_of: UtcMs(0),
-        };
-        engine.hydrate()?;
-        Ok(engine)
+    /// When the ledger cannot be read.
+    pub fn new(ledger: Ledger, computation: C) -> Result<Self, Failure> {
+        let clock = ledger.progress(CLOCK)?;
+        let clock = clock.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+        let (as_of, epoch) = (UtcMs(clock.unwrap_or(0)), ledger.epoch()?);
+        Ok(Self { ledger, computation, said: Said::default(), weight: 0, as_of, epoch })
     }
 
-    /// Everything the ledger holds, published as one: nobody sees half of it.
-    fn hydrate(&mut self) -> Result<(), Failure> {
-        let Self { ledger, runtime, as_of, .. } = self;
-        ledger.hydrate(EPOCH_WEIGHT, |differences| {
+    /// Brings everything the ledger holds into the dataflow, published as one: nobody sees half
+    /// of it. `told` hears how many entities are done, and of how many.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or the dataflow stopped.
+    pub fn hydrate(&mut self, told: impl FnMut(u64, u64)) -> Result<(), Failure> {
+        if self.epoch == Epoch(0) {
+            return Ok(());
+        }
+        let Self { ledger, computation, as_of, .. } = self;
+        let portion = |differences: Differences| {
             *as_of = latest(*as_of, &differences);
-            Ok::<_, Failure>(runtime.send_more(differences, *as_of)?)
-        })?;
-        runtime.send(Differences::default(), *as_of)?;
-        runtime.settle();
-        Ok(())
+            let part = Moment { as_of: *as_of, upper: None };
+            Ok::<_, Failure>(count_all(computation, differences, part)?)
+        };
+        ledger.hydrate_with(HYDRATION_FACTS, portion, told)?;
+        let last = Moment { as_of: self.as_of, upper: Some(self.epoch) };
+        self.computation.count(Differences::default(), last)?;
+        Ok(self.computation.settle()?)
     }
 
-    /// What readers see.
+    /// The ledger.
     #[must_use]
-    pub fn store(&self) -> Arc<Store> {
-        Arc::clone(&self.store)
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    /// The shops and their calendars.
+    /// The ledger, for what is kept outside of epochs.
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// The dataflow.
     #[must_use]
-    pub fn shops(&self) -> Arc<Shops> {
-        self.ledger.shops()
+    pub fn computation(&self) -> &C {
+        &self.computation
     }
 
-    /// The zone of shops that never told theirs, where one was given now or before.
+    /// How many epochs were counted: readers of a settled engine are at this one.
     #[must_use]
-    pub fn base_zone(&self) -> Option<&Zone> {
-        self.ledger.base_zone()
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
-    /// A new number for one reading of one file.
-    ///
-    /// # Errors
-    /// When it could not be kept.
-    pub fn new_reading(&mut self) -> Result<u64, Failure> {
-        Ok(self.ledger.new_reading()?)
-    }
-
-    /// Gathers records, and counts an epoch when there are enough for one.
-    ///
-    /// # Errors
-    /// When the epoch could not be kept or counted.
-    pub fn add(&mut self, envelopes: Vec<Envelope>, faults: Vec<Fault>) -> Result<(), Failure> {
+    /// Gathers what a record said for the open epoch.
+    pub fn add(&mut self, decoded: Decoded) {
+        let Decoded { envelopes, faults, letter } = decoded;
         self.weight += envelopes.iter().map(weight).sum::<usize>() + faults.len();
-        self.envelopes.extend(envelopes);
-        self.faults.extend(faults);
-        if self.weight >= EPOCH_WEIGHT { self.close_epoch(None) } else { Ok(()) }
+        self.said.envelopes.extend(envelopes);
+        let id = letter.as_ref().map(ionflux_schemas::letter::Letter::id);
+        self.said.faults.extend(faults.into_iter().map(|fault| (fault, id)));
+        self.said.letters.extend(letter);
+    }
+
+    /// Takes faults back that are no more, with the open epoch.
+    pub fn resolve(&mut self, faults: impl IntoIterator<Item = String>) {
+        self.said.resolved.extend(faults);
+    }
+
+    /// Whether enough was gathered for an epoch of a replay.
+    #[must_use]
+    pub fn full(&self) -> bool {
+        self.weight >= EPOCH_WEIGHT
+    }
+
+    /// Forgets what was gathered for the open epoch.
+    pub fn forget(&mut self) {
+        (self.said, self.weight) = (Said::default(), 0);
+    }
+
+    /// Notes how far an input was read; kept with the open epoch, or not at all.
+    pub fn note(&mut self, input: &str, reached: Vec<u8>) {
+        self.said.progress.retain(|(name, _)| **name != *input);
+        self.said.progress.push((input.into(), reached));
     }
 
     /// Counts what was gathered as one epoch. `now` is the shop clock where there is one; a replay
@@ -143,29 +128,50 @@ impl Engine {
     /// # Errors
     /// When the epoch could not be kept or counted.
     pub fn close_epoch(&mut self, now: Option<UtcMs>) -> Result<(), Failure> {
-        let envelopes = std::mem::take(&mut self.envelopes);
-        let faults = std::mem::take(&mut self.faults);
-        if envelopes.is_empty() && faults.is_empty() && now.is_none() {
+        let mut said = std::mem::take(&mut self.said);
+        self.weight = 0;
+        let idle = said.envelopes.is_empty() && said.faults.is_empty() && said.resolved.is_empty();
+        if idle && said.progress.is_empty() && now.is_none() {
             return Ok(());
         }
-        self.weight = 0;
-        let differences = self.ledger.upsert(self.runtime.next(), envelopes, faults)?;
-        self.as_of = now.unwrap_or_else(|| latest(self.as_of, &differences)).max(self.as_of);
-        Ok(self.runtime.send(differences, self.as_of)?)
+        if let Some(now) = now {
+            self.as_of = now.max(self.as_of);
+            said.progress.push((CLOCK.into(), self.as_of.0.to_be_bytes().to_vec()));
+        }
+        let upper = Epoch(self.epoch.0 + 1);
+        let differences = self.ledger.commit(upper, said)?;
+        self.epoch = upper;
+        if now.is_none() {
+            self.as_of = latest(self.as_of, &differences);
+        }
+        let moment = Moment { as_of: self.as_of, upper: Some(upper) };
+        Ok(count_all(&mut self.computation, differences, moment)?)
     }
 
-    /// Counts what is left, waits for the dataflow, and keeps the views beside the ledger.
+    /// Makes everything counted so far survive a power cut.
     ///
     /// # Errors
-    /// When the dataflow failed or the views could not be kept.
-    pub fn finish(mut self) -> Result<Arc<Store>, Failure> {
+    /// When the disk refuses.
+    pub fn sync(&mut self) -> Result<(), Failure> {
+        Ok(self.ledger.sync()?)
+    }
+
+    /// Waits until everything counted is published.
+    ///
+    /// # Errors
+    /// When the dataflow stopped.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        Ok(self.computation.settle()?)
+    }
+
+    /// Counts what is left, waits for the dataflow, and makes all of it last.
+    ///
+    /// # Errors
+    /// When the dataflow failed or the ledger could not be kept.
+    pub fn finish(mut self) -> Result<(), Failure> {
         self.close_epoch(None)?;
-        self.runtime.finish()?;
-        // Always: a process that was killed may have left older views beside the ledger.
-        if let Some(state) = self.state {
-            state.keep(&self.store.load())?;
-        }
-        Ok(self.store)
+        self.ledger.sync()?;
+        Ok(self.computation.finish()?)
     }
 }
 

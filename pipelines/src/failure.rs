@@ -8,6 +8,7 @@ use ionflux_ledger::entities::EntitiesError;
 use ionflux_service::sql::SqlError;
 use ionflux_sinks::files::ExportError;
 use ionflux_sources::error::SourceError;
+use ionflux_sources::journal::error::JournalError;
 
 use crate::runtime::RuntimeError;
 
@@ -75,6 +76,12 @@ impl From<SourceError> for Failure {
     }
 }
 
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::world(chain(&error), error.hint())
+    }
+}
+
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         let hint = match &error {
@@ -82,8 +89,11 @@ impl From<LedgerError> for Failure {
                 "stop the other ionflux, or give another folder with --state"
             }
             LedgerError::Entities(_) => "check the disk and the folder's permissions",
-            LedgerError::Codec(_) => {
+            LedgerError::Codec(_) | LedgerError::Format { .. } => {
                 "use the release that made this state, or a new --state folder"
+            }
+            LedgerError::Unfinished | LedgerError::NotEmpty => {
+                "open the state again: an upgrade that was cut off begins anew"
             }
             LedgerError::BaseZone { .. } => {
                 "leave --timezone out, or give a new --state folder: closed days never move"

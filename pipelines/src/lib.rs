@@ -3,8 +3,10 @@
 //! Invariant: this is the only crate that names the rest.
 //!
 //! ```text
-//! commands ─▶ engine ─┬─▶ ledger (state folder) ─▶ runtime (workers) ─▶ store ─▶ serve, export
-//!                     └── sources
+//! files ────────────────▶ assemble (Books) ─┐
+//! doors ─▶ journal ─▶ feed ─▶ live ─────────┴▶ engine ─┬─▶ ledger (state folder)
+//!                                                      └─▶ runtime (workers) ─▶ store ─▶ serve
+//! verify: ledger ─▶ plain loops = runtime = kept views
 //! ```
 
 pub mod failure;
@@ -13,6 +15,16 @@ pub mod progress;
 pub mod engine;
 pub mod runtime;
 pub mod state;
+
+pub mod assemble;
+pub mod files;
+
+pub mod feed;
+pub mod keeper;
+pub mod live;
+pub mod meter;
+
+pub mod verify;
 
 pub mod commands;
 pub mod config;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ionflux::commands::{demo::Demo, query::Query, replay::Replay, run::Run};
+use ionflux::commands::{
+    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, verify::Verify,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Exact, live, correctable views of what shops earn
@@ -26,6 +28,8 @@ enum Command {
     Run(Run),
     Replay(Box<Replay>),
     Query(Query),
+    Verify(Verify),
+    Faults(Faults),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,8 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Replay(replay) => replay.execute(),
         Command::Query(query) => query.execute(),
+        Command::Verify(verify) => verify.execute(),
+        Command::Faults(faults) => faults.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

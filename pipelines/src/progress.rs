@@ -57,6 +57,15 @@ impl Progress {
         }
     }
 
+    /// Says how much is done, of how much as far as is known by now.
+    pub fn of(&mut self, done: u64, total: u64) {
+        if self.total != total {
+            self.total = total;
+            self.bar.iter().for_each(|bar| bar.set_length(total));
+        }
+        self.at(done);
+    }
+
     /// Takes the bar away.
     pub fn done(self) {
         if let Some(bar) = self.bar {

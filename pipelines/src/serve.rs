@@ -1,15 +1,19 @@
 //! Serving: the read service on a socket, beside whatever feeds the store.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::Router;
 use ionflux_ledger::shop::Shops;
 use ionflux_schemas::key::ShopKey;
 use ionflux_schemas::time::{Calendar, Zone};
-use ionflux_service::routes::{self, Calendars};
+use ionflux_service::health::HealthBoard;
+use ionflux_service::routes::{self, Calendars, Context};
 use ionflux_service::store::Store;
+use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::failure::Failure;
 
@@ -20,14 +24,40 @@ const SERVICE_THREADS: usize = 2;
 pub struct Service {
     runtime: Runtime,
     store: Arc<Store>,
+    ended: Arc<Notify>,
     /// Where it listens.
     pub address: SocketAddr,
 }
 
-/// Each shop's days, for the page's "today".
-fn calendars(shops: Arc<Shops>) -> Calendars {
+/// What is served.
+pub struct Served {
+    /// The views.
+    pub store: Arc<Store>,
+    /// The shops, once they are known: the page's "today" is theirs.
+    pub shops: Arc<OnceLock<Arc<Shops>>>,
+    /// What the components say of themselves.
+    pub board: Arc<HealthBoard>,
+    /// What they count.
+    pub registry: Registry,
+    /// The doors of the sources beside the read service.
+    pub doors: Router,
+}
+
+impl Served {
+    /// The views of books that are open, and nothing beside them.
+    #[must_use]
+    pub fn plain(store: Arc<Store>, shops: Arc<Shops>) -> Self {
+        let shops = Arc::new(OnceLock::from(shops));
+        let (board, registry) = (Arc::default(), Registry::new());
+        Self { store, shops, board, registry, doors: Router::new() }
+    }
+}
+
+/// Each shop's days.
+fn calendars(shops: Arc<OnceLock<Arc<Shops>>>) -> Calendars {
     Arc::new(move |key: &ShopKey| {
-        shops.get(key).map_or_else(|| Calendar::always(Zone::UTC), |shop| shop.calendar.clone())
+        let shop = shops.get().and_then(|shops| shops.get(key));
+        shop.map_or_else(|| Calendar::always(Zone::UTC), |shop| shop.calendar.clone())
     })
 }
 
@@ -36,11 +66,7 @@ impl Service {
     ///
     /// # Errors
     /// When the address is taken or cannot be used.
-    pub fn start(
-        address: SocketAddr,
-        store: Arc<Store>,
-        shops: Arc<Shops>,
-    ) -> Result<Self, Failure> {
+    pub fn start(address: SocketAddr, served: Served) -> Result<Self, Failure> {
         let refused = |cause: std::io::Error| {
             let hint = "another program may use the port; give another with --port or in the file";
             Failure::world(format!("{address}: cannot listen: {cause}"), hint)
@@ -53,22 +79,37 @@ impl Service {
             .map_err(refused)?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let router = routes::router(Arc::clone(&store), calendars(shops));
+        let Served { store, shops, board, registry, doors } = served;
+        let context = Context { calendars: calendars(shops), board, registry };
+        let router = routes::router(Arc::clone(&store), context).merge(doors);
         runtime.spawn(async move {
             if let Err(problem) = axum::serve(listener, router).await {
                 tracing::error!("the service stopped: {problem}");
             }
         });
-        Ok(Self { runtime, store, address })
+        Ok(Self { runtime, store, ended: Arc::default(), address })
     }
 
-    /// Waits until the process is asked to stop (Ctrl-C, SIGTERM).
+    /// Waits until the process is asked to stop (Ctrl-C, SIGTERM), or woken.
     ///
     /// # Errors
     /// When signals cannot be waited for.
     pub fn wait_for_stop(&self) -> Result<(), Failure> {
         let failed = |cause| Failure::world(format!("cannot wait for signals: {cause}"), "");
-        self.runtime.block_on(stop()).map_err(failed)
+        let ended = Arc::clone(&self.ended);
+        let stopped = async move {
+            tokio::select! {
+                asked = stop() => asked,
+                () = ended.notified() => Ok(()),
+            }
+        };
+        self.runtime.block_on(stopped).map_err(failed)
+    }
+
+    /// A handle that wakes [`Service::wait_for_stop`] for another reason than a signal.
+    #[must_use]
+    pub fn waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.ended)
     }
 
     /// A flag that becomes true when the process is asked to stop.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ionflux_ledger::memory::Memory;
-use ionflux_ledger::{BaseZone, Ledger};
+use ionflux_ledger::{BaseZone, Ledger, Said};
 use ionflux_operators::{harness, list};
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::currency::Currency;
@@ -175,7 +175,7 @@ fn shown(view: &View, row: &Row) -> String {
 fn changes(events: &str) -> String {
     let dictionary = Arc::new(Dictionary::new());
     let entities = Box::new(Memory::default());
-    let mut ledger = Ledger::open(entities, Arc::clone(&dictionary), BaseZone::Unknown).unwrap();
+    let mut ledger = Ledger::open(entities, Arc::clone(&dictionary), BaseZone::Unknown, 1).unwrap();
     let mut epochs: Vec<Vec<Envelope>> = Vec::new();
     for line in events.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         if line.starts_with("epoch") {
@@ -186,7 +186,8 @@ fn changes(events: &str) -> String {
     }
     let differences = (1..)
         .zip(epochs)
-        .map(|(epoch, envelopes)| ledger.upsert(Epoch(epoch), envelopes, Vec::new()).unwrap());
+        .map(|(epoch, envelopes)| (epoch, Said { envelopes, ..Said::default() }))
+        .map(|(epoch, said)| ledger.commit(Epoch(epoch), said).unwrap());
     let deltas = harness::run(&differences.collect::<Vec<_>>(), 1);
     let mut snapshot = Snapshot::empty(&list::views(), dictionary);
     let mut text = String::new();

@@ -34,7 +34,7 @@ pub struct Letter {
 impl Letter {
     /// A name for the letter that is the same on every machine: a hash of its bytes, its place, its
     /// reader and what that was told. When it came is no part of it, nor where the journal has it,
-    /// so that a delivery that comes twice is one letter.
+    /// nor which reading of its file found it, so that what comes twice is one letter.
     #[must_use]
     pub fn id(&self) -> u128 {
         let mut text = Vec::with_capacity(self.bytes.len() + 256);
@@ -44,7 +44,7 @@ impl Letter {
         };
         push(self.format.as_bytes());
         push(self.place.to_string().as_bytes());
-        for (name, value) in &self.context {
+        for (name, value) in self.context.iter().filter(|(name, _)| &***name != "reading") {
             push(name.as_bytes());
             push(value.as_bytes());
         }

@@ -1,9 +1,9 @@
 // Follows the server's dashboard and hands every message to the painter. It computes no figure.
-import { clock, paint, span } from "/paint.js";
+import { catching, clock, paint, span } from "/paint.js";
 
 const RETRY_MS = [1000, 2000, 5000, 10000];
 const TEXT = {
-  connecting: "connecting", live: "live", replaying: "replaying history",
+  connecting: "connecting", hydrating: "catching up", live: "live", replaying: "replaying history",
   complete: "history complete", lost: "reconnecting",
 };
 const byId = (id) => document.getElementById(id);
@@ -55,6 +55,11 @@ function connect() {
   source.addEventListener("clock", (event) => {
     const message = JSON.parse(event.data);
     received(message);
+    // Kept, for a page that is painted again later must not show an earlier phase.
+    const turned = latest !== null && latest.phase !== message.phase;
+    if (latest !== null) latest = { ...latest, hydration: undefined, ...message };
+    if (turned) return paint(latest);
+    catching(message, latest?.time_zone);
     clock(message, latest?.time_zone);
   });
   source.onerror = () => {

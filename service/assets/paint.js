@@ -223,22 +223,43 @@ function faults({ count, kinds, examples }, number) {
   panel.querySelector(".none").hidden = count > 0;
 }
 
+function instant(text, timeZone) {
+  const style = { dateStyle: "medium", timeStyle: "medium", timeZone };
+  return `${new Intl.DateTimeFormat(LOCALE, style).format(new Date(text))} ${timeZone}`;
+}
+
 /** Paints the epoch and the shop's clock. */
 export function clock(message, timeZone = "UTC") {
   byId("epoch").textContent = new Intl.NumberFormat(LOCALE).format(message.epoch);
-  const at = new Date(message.as_of);
-  const style = { dateStyle: "medium", timeStyle: "medium", timeZone };
-  byId("as-of").textContent = `${new Intl.DateTimeFormat(LOCALE, style).format(at)} ${timeZone}`;
+  // Before the first epoch there is no clock.
+  byId("as-of").textContent = message.epoch === 0 ? "–" : instant(message.as_of, timeZone);
+}
+
+/** Says, while the server hydrates, how old the figures are and how far it is. */
+export function catching({ phase, epoch, as_of: asOf, hydration }, timeZone = "UTC") {
+  byId("catching").hidden = phase !== "hydrating";
+  if (phase !== "hydrating") return;
+  const number = new Intl.NumberFormat(LOCALE).format(epoch);
+  const figures = epoch === 0 ? "there are no figures yet"
+    : `figures are as of epoch ${number}, ${instant(asOf, timeZone)}`;
+  // Said once: the percent stands outside the status, so that a screen reader is not interrupted.
+  const text = `Catching up after a restart: ${figures}${hydration ? ";" : "."}`;
+  if (byId("catching-text").textContent !== text) byId("catching-text").textContent = text;
+  byId("catching-far").textContent = hydration ? `hydrating ${hydration.percent} %` : "";
+  byId("catching-bar").hidden = !hydration;
+  if (hydration) byId("catching-bar").value = hydration.percent;
 }
 
 /** Paints everything. */
 export function paint(message) {
   const show = formats(message);
   clock(message, message.time_zone);
+  catching(message, message.time_zone);
   byId("main").setAttribute("aria-busy", "false");
   const filled = message.cards !== null || message.faults.count > 0;
   byId("filled").hidden = !filled;
-  byId("empty").hidden = filled;
+  // What is not there yet may still come: only a server that has caught up knows of no orders.
+  byId("empty").hidden = filled || message.phase === "hydrating";
   faults(message.faults, show.count);
   const sold = message.cards !== null;
   for (const part of document.querySelectorAll(".top, .charts, #products")) part.hidden = !sold;

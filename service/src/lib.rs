@@ -8,6 +8,7 @@
 //!            │              ├─ sql ────▶ POST /v1/sql, ionflux query
 //!            │              └─ dashboard ▶ GET /v1/dashboard(/stream) ─▶ assets
 //!            └─▶ stream ─▶ GET /v1/stream
+//! health board, meters ─▶ probes ─▶ GET /readyz, /metrics
 //! ```
 
 pub mod store;
@@ -26,5 +27,11 @@ mod problem;
 mod sse;
 mod stream;
 
+pub mod health;
+mod meters;
+mod probes;
+
+mod answer;
 mod assets;
 pub mod routes;
+mod views;

@@ -51,6 +51,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too busy", detail, hint)
     }
 
+    /// A view that exists and cannot be read yet.
+    pub fn rebuilding(view: &str) -> Self {
+        Self::from(SqlError::Rebuilding(view.to_owned()))
+    }
+
     /// A fault of ours.
     pub fn ours(detail: impl Into<String>) -> Self {
         let hint = "this is a fault of the service; its log says more";
@@ -72,6 +77,7 @@ impl From<SqlError> for Problem {
             SqlError::NotReadOnly(_) => (StatusCode::FORBIDDEN, "read only"),
             SqlError::Memory => (StatusCode::UNPROCESSABLE_ENTITY, "query too large"),
             SqlError::Timeout => (StatusCode::UNPROCESSABLE_ENTITY, "query too slow"),
+            SqlError::Rebuilding(_) => (StatusCode::SERVICE_UNAVAILABLE, "being rebuilt"),
             SqlError::Failed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "query failed"),
         };
         Self::new(status, title, error.to_string(), error.hint())

@@ -8,77 +8,129 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use ionflux_schemas::time::Epoch;
 use serde_json::{Value as Json, json};
 use tokio::sync::Semaphore;
 
-use crate::assets;
+use crate::answer::{JSON, Pairs, blocking, of, pairs_of};
 use crate::dashboard::Choice;
 use crate::dashboard::live::Dashboards;
-use crate::params::{Selection, shown, unique};
+use crate::meters::{Metered, Meters, measured};
+use crate::params::{shown, unique};
+use crate::probes::{self, Probes};
 use crate::problem::Problem;
-use crate::render::{self, Cells, Format};
-use crate::select;
-use crate::sql::{self, Answer};
+use crate::render::{self, Format};
+use crate::sql;
 use crate::sse;
-use crate::store::{Phase, Store};
+use crate::store::Store;
 use crate::stream::{self, Wanted};
-use crate::tables::{Table, Tables};
+use crate::{assets, views};
 
 pub use crate::dashboard::Calendars;
+pub use crate::health::HealthBoard;
 
 /// The longest a request may take, body included; a little more than a query may run.
 const REQUEST_MAX: Duration = Duration::from_secs(40);
 /// Queries of clients at once: with the memory of each, the most they can hold together.
 const QUERIES_MAX: usize = 4;
 /// What exists, for whoever asks for something else.
-const ROUTES: &str = "routes are /, /healthz, /v1/views, /v1/views/{name}, /v1/stream, \
-                      /v1/dashboard, /v1/dashboard/stream (GET) and /v1/sql (POST)";
-/// The header that names the epoch of every answer.
-const EPOCH: HeaderName = HeaderName::from_static("ionflux-epoch");
+const ROUTES: &str = "routes are /, /healthz, /readyz, /metrics, /v1/views, \
+                      /v1/views/{name}, /v1/stream, /v1/dashboard, /v1/dashboard/stream (GET) \
+                      and /v1/sql (POST)";
+const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// What the service needs to know of the program around it.
+#[derive(Clone)]
+pub struct Context {
+    /// Tells each shop's calendar.
+    pub calendars: Calendars,
+    /// Where the program's components say how they are.
+    pub board: Arc<HealthBoard>,
+    /// The program's metrics, shown at `/metrics` beside those of the service.
+    pub registry: prometheus::Registry,
+}
+
+impl Context {
+    /// A program without components and metrics of its own.
+    #[must_use]
+    pub fn new(calendars: Calendars) -> Self {
+        Self { calendars, board: Arc::default(), registry: prometheus::Registry::new() }
+    }
+}
 
 #[derive(Clone)]
 struct App {
     store: Arc<Store>,
+    probes: Arc<Probes>,
     dashboards: Arc<Dashboards>,
     streams: Arc<Semaphore>,
     queries: Arc<Semaphore>,
 }
 
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+impl FromRef<App> for Arc<Store> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.store)
+    }
+}
+
+impl FromRef<App> for Arc<Probes> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.probes)
+    }
+}
 
 /// The whole service over a store, without a socket.
-pub fn router(store: Arc<Store>, calendars: Calendars) -> Router {
+///
+/// # Panics
+/// When a metric of the service is malformed, which any test of a route rules out.
+pub fn router(store: Arc<Store>, context: Context) -> Router {
+    let Context { calendars, board, registry } = context;
+    let meters = Arc::new(Meters::new());
     let app = App {
         dashboards: Arc::new(Dashboards::new(Arc::clone(&store), calendars)),
+        probes: Arc::new(Probes { board, registry, meters: Arc::clone(&meters) }),
         store,
         streams: Arc::new(Semaphore::new(sse::STREAMS_MAX)),
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
     };
-    Router::new()
-        .route("/", get(assets::page))
-        .route("/live.js", get(assets::live))
-        .route("/paint.js", get(assets::paint))
-        .route("/style.css", get(assets::style))
-        .route("/icon.svg", get(assets::icon))
-        .route("/healthz", get(healthz))
-        .route("/v1/views", get(views))
-        .route("/v1/views/{name}", get(view))
-        .route("/v1/sql", post(run_sql))
-        .route("/v1/stream", get(stream))
-        .route("/v1/dashboard", get(dashboard))
-        .route("/v1/dashboard/stream", get(dashboard_stream))
-        .fallback(nowhere)
-        .method_not_allowed_fallback(not_so)
+    let routes: [(&'static str, MethodRouter<App>); 14] = [
+        ("/", get(assets::page)),
+        ("/live.js", get(assets::live)),
+        ("/paint.js", get(assets::paint)),
+        ("/style.css", get(assets::style)),
+        ("/icon.svg", get(assets::icon)),
+        ("/healthz", get(probes::healthz)),
+        ("/readyz", get(probes::readyz)),
+        ("/metrics", get(probes::metrics)),
+        ("/v1/views", get(views::views)),
+        ("/v1/views/{name}", get(views::view)),
+        ("/v1/sql", post(run_sql)),
+        ("/v1/stream", get(stream)),
+        ("/v1/dashboard", get(dashboard)),
+        ("/v1/dashboard/stream", get(dashboard_stream)),
+    ];
+    let metered = |route| Metered { route, meters: Arc::clone(&meters) };
+    let add = |router: Router<App>, (path, methods): (&'static str, MethodRouter<App>)| {
+        // Measured on the route itself, where its pattern is known.
+        let methods = methods
+            .fallback(not_so)
+            // A stream is answered when it begins, so that this bounds its beginning alone.
+            .layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state(metered(path), measured));
+        router.route(path, methods)
+    };
+    let elsewhere = middleware::from_fn_with_state(metered("none"), measured);
+    routes
+        .into_iter()
+        .fold(Router::new(), add)
+        .fallback_service(any(nowhere).layer(elsewhere).with_state(()))
         .layer(DefaultBodyLimit::max(sql::TEXT_BYTES_MAX))
-        // A stream is answered when it begins, so that this bounds its beginning alone.
-        .layer(middleware::from_fn(in_time))
         .with_state(app)
 }
 
@@ -98,108 +150,6 @@ async fn nowhere() -> Problem {
 async fn not_so() -> Problem {
     let detail = "this path does not take this method";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail, ROUTES)
-}
-
-async fn healthz(State(app): State<App>) -> Response {
-    let health = app.store.health();
-    let status = match health.phase {
-        Phase::Closed => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::OK,
-    };
-    let mut body = serde_json::to_value(health).unwrap_or_default();
-    body["as_of"] = health.as_of.to_string().into();
-    (status, of(Epoch(health.epoch), JSON), body.to_string()).into_response()
-}
-
-async fn views(State(app): State<App>) -> Result<Response, Problem> {
-    let tables = app.store.published().tables;
-    blocking(move || {
-        let views = tables.iter().map(|table| described(table)).collect::<Result<Vec<_>, _>>()?;
-        let body = json!({
-            "epoch": tables.epoch.0,
-            "as_of": tables.as_of.to_string(),
-            "views": views,
-        });
-        Ok((of(tables.epoch, JSON), body.to_string()).into_response())
-    })
-    .await
-}
-
-fn described(table: &Table) -> Result<Json, Problem> {
-    let rows = table.rows().map_err(Problem::ours)?.num_rows();
-    let schema = table.schema.as_deref();
-    let columns = schema.map(|schema| {
-        let columns = schema.columns.iter().enumerate().map(|(place, column)| {
-            json!({
-                "name": column.name,
-                "type": column.kind.name(),
-                "nullable": column.nullable,
-                "key": schema.key.contains(&place),
-                "doc": column.doc,
-            })
-        });
-        columns.collect::<Vec<_>>()
-    });
-    Ok(json!({
-        "name": table.name,
-        "version": table.version,
-        "doc": schema.map(|schema| &schema.doc),
-        "rows": rows,
-        "columns": columns,
-    }))
-}
-
-async fn view(
-    State(app): State<App>,
-    name: Result<Path<String>, PathRejection>,
-    pairs: Pairs,
-) -> Result<Response, Problem> {
-    let unread = |error: PathRejection| Problem::bad(error.body_text(), ROUTES);
-    let Path(name) = name.map_err(unread)?;
-    let pairs = pairs_of(pairs)?;
-    let tables = app.store.published().tables;
-    blocking(move || rows_of(&tables, &name, &pairs)).await
-}
-
-fn rows_of(
-    tables: &Arc<Tables>,
-    name: &str,
-    pairs: &[(String, String)],
-) -> Result<Response, Problem> {
-    let missing = || {
-        let detail = format!("there is no view {}", shown(name));
-        Problem::missing(detail, format!("views are {}", tables.names()))
-    };
-    let table = tables.get(name).ok_or_else(missing)?;
-    let schema = table.schema.as_deref().ok_or_else(missing)?;
-    let selection = Selection::parse(schema, pairs)?;
-    let batch = table.rows().map_err(Problem::ours)?;
-    let page = select::page(table, schema, batch, &selection)?;
-    let broken = |error: arrow::error::ArrowError| Problem::ours(error.to_string());
-    if selection.csv {
-        let places =
-            arrow::array::UInt64Array::from_iter_values(page.rows.iter().map(|row| *row as u64));
-        let batches = vec![arrow::compute::take_record_batch(batch, &places).map_err(broken)?];
-        let (epoch, as_of, schema) = (tables.epoch, tables.as_of, batch.schema());
-        let answer = Answer { epoch, as_of, schema, batches, truncated: page.next.is_some() };
-        let text = render::csv(&answer).map_err(broken)?;
-        let mut headers = of(tables.epoch, "text/csv; charset=utf-8");
-        if let Some(next) = page.next.and_then(|next| HeaderValue::from_str(&next).ok()) {
-            headers.insert("ionflux-next-cursor", next);
-        }
-        return Ok((headers, text).into_response());
-    }
-    let cells = Cells::new(batch).map_err(broken)?;
-    let mut rows = String::new();
-    for row in page.rows {
-        rows.push_str(if rows.is_empty() { "" } else { "," });
-        cells.json(row, &mut rows).map_err(broken)?;
-    }
-    let next = page.next.map_or("null".to_owned(), |next| render::json_text(&next));
-    let (view, version, epoch, as_of) = (&table.name, table.version, tables.epoch, tables.as_of);
-    let head = format!(r#""view":"{view}","version":{version},"epoch":{epoch},"as_of":"{as_of}""#);
-    let body = format!(r#"{{{head},"rows":[{rows}],"next_cursor":{next}}}"#);
-    Ok((of(tables.epoch, JSON), body).into_response())
 }
 
 async fn run_sql(
@@ -297,28 +247,4 @@ fn choice(pairs: &[(String, String)]) -> Result<Choice, Problem> {
         }
     }
     Ok(choice)
-}
-
-const JSON: &str = "application/json";
-const PARQUET: &str = "application/vnd.apache.parquet";
-
-fn pairs_of(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
-    let unread =
-        |error: QueryRejection| Problem::bad(error.body_text(), "use name=value&name=value");
-    pairs.map(|Query(pairs)| pairs).map_err(unread)
-}
-
-fn of(epoch: Epoch, kind: &'static str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(EPOCH, HeaderValue::from(epoch.0));
-    headers
-}
-
-/// Runs what takes a while beside the tasks that must stay quick.
-async fn blocking(
-    work: impl FnOnce() -> Result<Response, Problem> + Send + 'static,
-) -> Result<Response, Problem> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(Problem::ours("the answer could not be made")))
 }

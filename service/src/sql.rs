@@ -113,6 +113,9 @@ pub enum SqlError {
     /// The query ran out of its time.
     #[error("the query took longer than {secs} seconds", secs = RUN_MAX.as_secs())]
     Timeout,
+    /// The text asks for a view that cannot be read yet.
+    #[error("the view {0} is being rebuilt")]
+    Rebuilding(String),
     /// The query failed while it ran.
     #[error("{0}")]
     Failed(String),
@@ -131,6 +134,9 @@ impl SqlError {
             }
             Self::Memory | Self::Timeout => {
                 "narrow it with WHERE, or join fewer rows; exports hold everything".to_owned()
+            }
+            Self::Rebuilding(_) => {
+                "this release makes it anew: try again when /readyz says ready".to_owned()
             }
             Self::Failed(_) => "check casts and divisions for values that do not fit".to_owned(),
         }
@@ -187,6 +193,9 @@ async fn run(
     let statement = state.sql_to_statement(&keywords::quoted(sql), &dialect).map_err(&refused)?;
     let names = state.resolve_table_references(&statement).map_err(&refused)?;
     for name in names.iter().map(|name| name.table().to_owned()) {
+        if tables.rebuilding(&name) {
+            return Err(SqlError::Rebuilding(name));
+        }
         register(tables, &context, name).await?;
     }
     let plan = context.state().statement_to_plan(statement).await.map_err(&refused)?;

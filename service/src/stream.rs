@@ -1,12 +1,14 @@
 //! `GET /v1/stream`: first the rows of some views, then every change to them.
 //!
 //! Invariant: an event is of one epoch over all its views. A reader that lags gets fewer and larger
-//! changes, and beyond the store's bound a fresh snapshot; nothing piles up for it.
+//! changes, and beyond the store's bound a fresh snapshot; nothing piles up for it. What replaces
+//! the views as last kept is a fresh snapshot too, never a change to them.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use ionflux_schemas::avro::Schema;
+use ionflux_schemas::batch::Batch;
 use ionflux_schemas::snapshot::{Change, Snapshot};
 use ionflux_schemas::view::{Row, Value};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -39,6 +41,9 @@ impl Wanted {
         let names = names.ok_or_else(|| Problem::bad("the parameter views is missing", hint()))?;
         let mut views: Vec<(Box<str>, Arc<Schema>, Vec<Filter>)> = Vec::new();
         for name in names.split(',').map(str::trim) {
+            if tables.rebuilding(name) {
+                return Err(Problem::rebuilding(name));
+            }
             let table = tables.get(name).and_then(|table| Some((table, table.schema.clone()?)));
             let (table, schema) = table.ok_or_else(|| {
                 Problem::missing(format!("there is no view {}", shown(name)), hint())
@@ -78,7 +83,7 @@ impl Wanted {
     }
 
     /// What changed since `before`; empty text if nothing that is wanted did.
-    fn changes(&self, before: &Snapshot, step: &Step) -> Result<String, Problem> {
+    fn changes(&self, before: &Snapshot, step: &Advance) -> Result<String, Problem> {
         let mut room = EVENT_ROWS_MAX;
         let mut views = Vec::new();
         for (name, schema, filters) in &self.views {
@@ -156,7 +161,7 @@ async fn fresh(
     published: Published,
     wanted: Arc<Wanted>,
 ) -> Result<(Arc<Snapshot>, String), Problem> {
-    let Published { snapshot, tables } = published;
+    let Published { tables, snapshot } = published;
     let built = tokio::task::spawn_blocking(move || wanted.snapshot(&tables)).await;
     let event = built.map_err(|_| Problem::ours("the snapshot could not be read"))??;
     Ok((snapshot, event))
@@ -174,8 +179,8 @@ async fn follow(
         let changes = match next(&mut steps, &at).await {
             Next::Nothing => continue,
             Next::End => return Ok(()),
-            Next::Lagged => None,
-            Next::Step(step) => {
+            Next::StartOver => None,
+            Next::Advance(step) => {
                 let (before, wanted) = (Arc::clone(&at), Arc::clone(wanted));
                 at = Arc::clone(&step.after);
                 let told = tokio::task::spawn_blocking(move || wanted.changes(&before, &step));
@@ -199,33 +204,43 @@ async fn follow(
 }
 
 enum Next {
-    Step(Step),
+    Advance(Advance),
     Nothing,
-    Lagged,
+    StartOver,
     End,
+}
+
+/// One batch or some merged, and the snapshot after them.
+struct Advance {
+    batch: Arc<Batch>,
+    after: Arc<Snapshot>,
 }
 
 /// The next batch, merged with those that already wait behind it.
 async fn next(steps: &mut broadcast::Receiver<Step>, at: &Snapshot) -> Next {
     let mut step = match steps.recv().await {
-        Ok(step) => step,
-        Err(RecvError::Lagged(_)) => return Next::Lagged,
+        Ok(Step::Batch { batch, after }) => Advance { batch, after },
+        Ok(Step::Reset) | Err(RecvError::Lagged(_)) => return Next::StartOver,
         Err(RecvError::Closed) => return Next::End,
     };
     if step.after.upper <= at.upper {
         return Next::Nothing;
     }
+    // A change is told only against the very rows that the reader has.
+    if step.batch.lower != at.upper {
+        return Next::StartOver;
+    }
     for _ in 1..MERGED_MAX {
         match steps.try_recv() {
-            Ok(later) => {
-                let merged = Arc::unwrap_or_clone(step.batch).merge(&later.batch);
-                step = Step { batch: Arc::new(merged), after: later.after };
+            Ok(Step::Batch { batch, after }) => {
+                let merged = Arc::unwrap_or_clone(step.batch).merge(&batch);
+                step = Advance { batch: Arc::new(merged), after };
             }
-            Err(TryRecvError::Lagged(_)) => return Next::Lagged,
+            Ok(Step::Reset) | Err(TryRecvError::Lagged(_)) => return Next::StartOver,
             Err(TryRecvError::Empty | TryRecvError::Closed) => break,
         }
     }
-    Next::Step(step)
+    Next::Advance(step)
 }
 
 /// Returns when the store closes.

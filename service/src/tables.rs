@@ -14,6 +14,8 @@ use ionflux_schemas::columns::{arrow_schema, record_batch};
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Epoch, UtcMs};
 
+use crate::store::Stored;
+
 /// All tables of one epoch.
 pub struct Tables {
     /// Everything below this epoch is counted in every table.
@@ -23,6 +25,10 @@ pub struct Tables {
     /// The last epoch that changed any row.
     pub changed: Epoch,
     list: Vec<Arc<Table>>,
+    /// Views that have no table yet, since what was kept of them is of another form.
+    missing: Vec<Box<str>>,
+    /// Whether the rows were kept by an earlier process.
+    pub(crate) stored: bool,
     pub(crate) context: OnceLock<SessionContext>,
 }
 
@@ -62,6 +68,8 @@ impl Tables {
             as_of: snapshot.as_of,
             changed: snapshot.upper,
             list,
+            missing: Vec::new(),
+            stored: false,
             context: OnceLock::new(),
         }
     }
@@ -80,7 +88,34 @@ impl Tables {
             })
         };
         let list = batches.into_iter().map(table).collect();
-        Self { epoch, as_of, changed: epoch, list, context: OnceLock::new() }
+        let (missing, context) = (Vec::new(), OnceLock::new());
+        Self { epoch, as_of, changed: epoch, list, missing, stored: true, context }
+    }
+
+    /// The tables of a snapshot's views with the rows that were kept. A view that is not among
+    /// them, or has other columns there, has no table.
+    pub(crate) fn of_stored(snapshot: &Snapshot, stored: Stored) -> Self {
+        let Stored { epoch, as_of, tables } = stored;
+        let (mut list, mut missing) = (Vec::new(), Vec::new());
+        for view in snapshot.views() {
+            let schema = view.parsed();
+            let arrow = arrow_schema(&schema);
+            let kept = tables.iter().find(|(name, _)| name == view.name);
+            let Some(batch) = kept.and_then(|(_, batch)| shaped(batch, &arrow)) else {
+                missing.push(view.name.into());
+                continue;
+            };
+            list.push(Arc::new(Table {
+                name: view.name.into(),
+                version: view.version,
+                schema: Some(schema),
+                arrow,
+                source: None,
+                built: OnceLock::from(Ok(batch)),
+            }));
+        }
+        let context = OnceLock::new();
+        Self { epoch, as_of, changed: epoch, list, missing, stored: true, context }
     }
 
     /// The tables of the snapshot after a batch; those that the batch leaves alone are kept.
@@ -104,6 +139,8 @@ impl Tables {
             as_of: snapshot.as_of,
             changed: if still { self.changed } else { snapshot.upper },
             list: tables.collect(),
+            missing: Vec::new(),
+            stored: false,
             context: OnceLock::new(),
         }
     }
@@ -119,11 +156,28 @@ impl Tables {
         self.list.iter().find(|table| *table.name == *name)
     }
 
+    /// Whether a view exists and has no table yet, so that it is worth to ask again.
+    #[must_use]
+    pub fn rebuilding(&self, name: &str) -> bool {
+        self.missing.iter().any(|missing| **missing == *name)
+    }
+
     /// The names of all tables, for messages.
     #[must_use]
     pub fn names(&self) -> String {
         self.list.iter().map(|table| &*table.name).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The batch under a view's schema; `None` if its columns are not the view's.
+fn shaped(batch: &RecordBatch, arrow: &SchemaRef) -> Option<RecordBatch> {
+    let schema = batch.schema();
+    let names = schema.fields().iter().map(|field| field.name());
+    if !names.eq(arrow.fields().iter().map(|field| field.name())) {
+        return None;
+    }
+    // This compares the types, and finds nulls where the view has none.
+    RecordBatch::try_new(Arc::clone(arrow), batch.columns().to_vec()).ok()
 }
 
 impl Table {

@@ -6,8 +6,17 @@
 pub mod error;
 pub mod reading;
 
+pub mod clock;
+pub mod inbox;
+pub mod journal;
+pub mod webhook;
+
+mod draft;
+
 pub mod files;
 pub mod shopify;
 pub mod simulator;
 
 pub mod list;
+
+pub mod letters;

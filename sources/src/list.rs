@@ -1,14 +1,24 @@
-//! The list of file formats: a name and a line each.
+//! The list of file formats and of sources of deliveries: a name and a line each.
+//!
+//! Invariant: every format that is read has a line that reads its letters again, and what no line
+//! is there for is a fault, never nothing.
 
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::Arc;
 
+use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::fault::{FaultKind, Place};
+use ionflux_schemas::letter::Letter;
+
+use crate::draft::delivered;
 use crate::error::SourceError;
 use crate::files::input::{Input, Origin};
 use crate::files::mapped_csv;
 use crate::files::mapping::Mapping;
-use crate::reading::{Decoded, Setting};
-use crate::shopify::{bulk_file, orders_csv, webhook_file};
+use crate::letters::LetterError;
+use crate::reading::{Decoded, Refusal, Setting};
+use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -59,4 +69,52 @@ impl Opened {
             Format::Csv(mapping) => Box::new(mapped_csv::read(reader, origin, mapping, &setting)?),
         })
     }
+}
+
+/// What a letter of a file is read again with: what its reader was told, and by which mapping.
+type Again = fn(&Letter, &Setting, Option<&Mapping>) -> Result<Decoded, LetterError>;
+
+const FORMATS: &[(&str, Again)] = &[
+    (webhook_file::FORMAT, |letter, setting, _| Ok(webhook_file::again(letter, setting))),
+    (bulk_file::FORMAT, |letter, setting, _| Ok(bulk_file::again(letter, setting))),
+    (orders_csv::FORMAT, |letter, setting, _| Ok(orders_csv::again(letter, setting)?)),
+    (mapped_csv::FORMAT, |letter, setting, mapping| {
+        let mapping = mapping.ok_or(LetterError::Context("mapping"))?;
+        Ok(mapped_csv::again(letter, setting, mapping)?)
+    }),
+];
+
+/// What reads the letters of a format.
+pub(crate) fn again(format: &str) -> Option<Again> {
+    FORMATS.iter().find(|(name, _)| *name == format).map(|(_, again)| *again)
+}
+
+/// What reads the deliveries of a source.
+type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
+
+const SOURCES: &[(&str, Deliveries)] = &[(delivery::SOURCE, delivery::read_as)];
+
+/// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
+/// is a fault with its letter.
+#[must_use]
+pub fn read_delivery(delivery: &Delivery, position: Position) -> Decoded {
+    read_delivery_as(delivery, position, &Setting::of_delivery(delivery))
+}
+
+/// What a delivery says where its reader is told more than the delivery.
+pub(crate) fn read_delivery_as(
+    delivery: &Delivery,
+    position: Position,
+    setting: &Setting,
+) -> Decoded {
+    let source = SOURCES.iter().find(|(name, _)| **name == *delivery.source);
+    if let Some((_, read)) = source {
+        return read(delivery, position, setting);
+    }
+    let name: String = delivery.source.chars().take(60).collect();
+    let reason = format!("nothing reads deliveries of {name:?}");
+    let refusal = delivery::named(Refusal::new(FaultKind::Unsupported, "", reason), delivery);
+    let place = Place { source: Arc::from(&*delivery.source), line: 0 };
+    let faults = vec![refusal.at(setting.shop_key(None), place)];
+    delivered(Decoded { faults, ..Decoded::default() }, delivery, position, setting)
 }

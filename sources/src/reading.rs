@@ -3,6 +3,7 @@
 //! Invariant: a decoder is pure; the same bytes and setting give the same answer years later.
 
 use ionflux_schemas::currency::Currency;
+use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey};
@@ -22,6 +23,24 @@ pub struct Setting {
     pub zone: Zone,
     /// Which reading of which file this is; a new number for each.
     pub reading: u64,
+}
+
+impl Setting {
+    /// What a reader knows whom nobody tells anything.
+    pub(crate) fn nothing() -> Self {
+        Self { workspace: "".into(), shop: None, currency: None, zone: Zone::UTC, reading: 0 }
+    }
+
+    /// What a delivery alone tells its reader.
+    pub(crate) fn of_delivery(delivery: &Delivery) -> Self {
+        Self { workspace: delivery.workspace.clone(), ..Self::nothing() }
+    }
+
+    /// A shop that a record names, or the setting's; without either it has no name.
+    pub(crate) fn shop_key(&self, shop: Option<&str>) -> ShopKey {
+        let shop = shop.or(self.shop.as_deref()).unwrap_or_default();
+        ShopKey::new(self.workspace.clone(), shop)
+    }
 }
 
 /// Why one record was refused; its place is added by whoever knows it.

@@ -53,6 +53,7 @@ fn shown(envelope: &Envelope) -> String {
             format!("edit {} order={} at={at} {}", edit.id, edit.order, additions.join(" "))
         }
         Event::Zone { from, zone } => format!("zone {zone} from={from}"),
+        Event::Redacted { order } => format!("redacted order={order}"),
         Event::Row(_) => "row".to_owned(),
     };
     format!("{shop} {stamp}\n  {said}\n")

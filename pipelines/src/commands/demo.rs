@@ -6,18 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use ionflux_ledger::BaseZone;
-use ionflux_schemas::fault::Place;
-use ionflux_schemas::key::ShopKey;
-use ionflux_schemas::time::{UtcMs, Zone};
+use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::time::UtcMs;
 use ionflux_service::store::Phase;
-use ionflux_sources::reading::Setting;
-use ionflux_sources::shopify::webhook::{self, Webhook};
+use ionflux_sources::list::read_delivery;
 use ionflux_sources::simulator::{Sent, Simulator};
 
-use crate::engine::{Engine, Options};
+use crate::assemble::{Books, Options};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::serve::Service;
+use crate::serve::{Served, Service};
 
 /// Weeks of history: enough for a weekday to be compared with its like.
 const HISTORY_DAYS: i64 = 42;
@@ -54,10 +52,10 @@ impl Demo {
     /// # Errors
     /// When the port is taken, or the temporary state cannot be kept.
     pub fn execute(&self) -> Result<(), Failure> {
-        let mut engine =
-            Engine::open(&Options { state: None, base_zone: BaseZone::Unknown, workers: 1 })?;
+        let mut books =
+            Books::open(&Options { state: None, base_zone: BaseZone::Unknown, workers: 1 })?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let service = Service::start(address, engine.store(), engine.shops())?;
+        let service = Service::start(address, Served::plain(books.store(), books.shops()))?;
         eprintln!("dashboard: http://{}  (Ctrl-C stops)", service.address);
         let stop = service.stop_flag();
         let stopped = || stop.load(Ordering::Relaxed);
@@ -66,20 +64,20 @@ impl Demo {
         let today = now.as_millis() as i64 / DAY_MS * DAY_MS;
         let start = UtcMs(today - HISTORY_DAYS * DAY_MS);
         let mut shop = Simulator::new(self.seed, start);
-        engine.store().set_phase(Phase::Replaying);
-        history(&mut engine, &mut shop, start, &stopped)?;
-        engine.store().set_phase(Phase::Live);
+        books.store().set_phase(Phase::Replaying);
+        history(&mut books, &mut shop, start, &stopped)?;
+        books.store().set_phase(Phase::Live);
         if !stopped() {
             eprintln!("live at {} events a second", self.rate);
         }
-        self.live(&mut engine, &mut shop, &stopped)?;
-        engine.finish()?;
+        self.live(&mut books, &mut shop, &stopped)?;
+        books.finish()?;
         Ok(())
     }
 
     fn live(
         &self,
-        engine: &mut Engine,
+        books: &mut Books,
         shop: &mut Simulator,
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), Failure> {
@@ -91,11 +89,11 @@ impl Demo {
             let mut clock = None;
             for delivery in shop.by_ref().take(due.saturating_sub(sent) as usize) {
                 clock = Some(delivery.at);
-                count(engine, &delivery)?;
+                count(books, &delivery)?;
                 sent += 1;
             }
             if clock.is_some() {
-                engine.close_epoch(clock)?;
+                books.engine.close_epoch(clock)?;
             }
         }
         Ok(())
@@ -104,7 +102,7 @@ impl Demo {
 
 /// Some weeks at once, a day an epoch, so that the page shows them pass by.
 fn history(
-    engine: &mut Engine,
+    books: &mut Books,
     shop: &mut Simulator,
     start: UtcMs,
     stopped: &dyn Fn() -> bool,
@@ -114,45 +112,33 @@ fn history(
     for delivery in shop.by_ref() {
         let now = (delivery.at.0 - start.0) / DAY_MS;
         if now != day {
-            engine.close_epoch(Some(delivery.at))?;
+            books.engine.close_epoch(Some(delivery.at))?;
             progress.at(now as u64);
             day = now;
         }
-        count(engine, &delivery)?;
+        count(books, &delivery)?;
         if day >= HISTORY_DAYS || stopped() {
             break;
         }
     }
     progress.done();
-    engine.close_epoch(None)
+    books.engine.close_epoch(None)
 }
 
-/// A delivery goes through the decoder of real ones.
-fn count(engine: &mut Engine, sent: &Sent) -> Result<(), Failure> {
-    let triggered_at = sent.triggered_at.to_string();
-    let webhook = Webhook {
-        topic: Some(sent.topic),
-        shop: Some(sent.shop),
-        triggered_at: Some(&triggered_at),
-        test: false,
-        body: &sent.body,
-    };
-    let setting = Setting {
+/// A delivery goes through the reader of real ones.
+fn count(books: &mut Books, sent: &Sent) -> Result<(), Failure> {
+    let headers = [
+        ("x-shopify-topic", sent.topic.to_owned()),
+        ("x-shopify-shop-domain", sent.shop.to_owned()),
+        ("x-shopify-triggered-at", sent.triggered_at.to_string()),
+    ];
+    let delivery = Delivery {
+        source: "shopify-webhooks".into(),
         workspace: "demo".into(),
-        shop: None,
-        currency: None,
-        zone: Zone::UTC,
-        reading: 0,
+        received_at: sent.at,
+        headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        body: sent.body.as_bytes().into(),
     };
-    let (mut envelopes, mut faults) = (Vec::new(), Vec::new());
-    for outcome in webhook::records(&webhook, &setting) {
-        match outcome {
-            Ok(said) => envelopes.extend(said),
-            Err(refusal) => {
-                let place = Place { source: sent.topic.into(), line: 0 };
-                faults.push(refusal.at(ShopKey::new("demo", sent.shop), place));
-            }
-        }
-    }
-    engine.add(envelopes, faults)
+    books.engine.add(read_delivery(&delivery, Position(0)));
+    if books.engine.full() { books.engine.close_epoch(None) } else { Ok(()) }
 }

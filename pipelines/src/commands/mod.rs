@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
 pub mod demo;
+pub mod faults;
 pub mod query;
 pub mod replay;
 pub mod run;
+pub mod verify;
 
 mod summary;
 

@@ -86,7 +86,8 @@ impl Query {
 
     fn ask_state(&self, state: &State) -> Result<Vec<u8>, Failure> {
         let views = state.views()?;
-        let tables = Arc::new(Tables::of_batches(views.epoch, views.as_of, views.tables));
+        let tables = views.tables.into_iter().map(|view| (view.name, view.rows)).collect();
+        let tables = Arc::new(Tables::of_batches(views.epoch, views.as_of, tables));
         let failed = |cause: &dyn std::fmt::Display| Failure::world(cause, "");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -16,9 +16,10 @@ use ionflux_sources::list::{Format, Opened};
 use ionflux_sources::reading::Setting;
 
 use super::summary;
+use crate::assemble::{Books, Options};
 use crate::config::Config;
-use crate::engine::{Engine, Options};
 use crate::failure::Failure;
+use crate::files::FileProgress;
 use crate::progress::Progress;
 
 /// Replay files of history and look at exact revenue
@@ -88,16 +89,16 @@ pub enum FormatName {
     Csv,
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("a name cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-fn currency(text: &str) -> Result<Currency, String> {
+pub(super) fn currency(text: &str) -> Result<Currency, String> {
     Currency::parse(text).map_err(|problem| problem.to_string())
 }
 
-fn zone(text: &str) -> Result<Zone, String> {
+pub(super) fn zone(text: &str) -> Result<Zone, String> {
     Zone::parse(text).map_err(|problem| problem.to_string())
 }
 
@@ -107,6 +108,13 @@ struct Job {
     setting: Setting,
     files: Vec<PathBuf>,
     bytes: u64,
+}
+
+impl Job {
+    /// What the files are read as, in one text: an interrupted reading goes on only as the same.
+    fn meaning(&self) -> String {
+        format!("{:?} {:?}", self.format, self.setting)
+    }
 }
 
 impl Replay {
@@ -126,16 +134,16 @@ impl Replay {
         let mut job = self.job()?;
         let base_zone = self.base_zone(&job.format);
         let options = Options { state: state.as_deref(), base_zone: base_zone.clone(), workers };
-        let mut engine = Engine::open(&options)?;
-        engine.store().set_phase(Phase::Replaying);
+        let mut books = Books::open(&options)?;
+        books.store().set_phase(Phase::Replaying);
         // Times without an offset are in the zone that came with the files, if one did.
-        job.setting.zone = match (base_zone, engine.base_zone()) {
+        job.setting.zone = match (base_zone, books.base_zone()) {
             (BaseZone::Asked(zone) | BaseZone::Proposed(zone), _) => zone,
             (BaseZone::Unknown, held) => held.cloned().unwrap_or(Zone::UTC),
         };
-        let (records, broken) = read(&mut engine, job)?;
-        let store = engine.finish()?;
-        let snapshot = store.load();
+        let (records, broken) = read(&mut books, job)?;
+        let store = books.finish()?;
+        let snapshot = store.newest();
         if let Some(folder) = &self.export {
             export(&snapshot, folder, &[Form::Csv, Form::Parquet])?;
         }
@@ -196,32 +204,40 @@ impl Replay {
 
 /// Reads the files one after another; gives how many records there were, and what broke off a
 /// file before its end. What came before the break counts, and the other files do.
-fn read(engine: &mut Engine, job: Job) -> Result<(u64, Option<Failure>), Failure> {
+fn read(books: &mut Books, job: Job) -> Result<(u64, Option<Failure>), Failure> {
     let mut progress = Progress::bytes("replaying", job.bytes);
     let (mut records, mut before, mut broken) = (0, 0, None);
-    for path in job.files {
-        let setting = Setting { reading: engine.new_reading()?, ..job.setting.clone() };
-        let opened = Opened::open(&path).and_then(|opened| {
+    for path in &job.files {
+        let mut file = FileProgress::of(books, path, &job.meaning())?;
+        let setting = Setting { reading: file.reading(), ..job.setting.clone() };
+        let opened = Opened::open(path).and_then(|opened| {
             let done: Arc<AtomicU64> = Arc::clone(&opened.input.bytes_read);
             Ok((done, opened.records(&job.format, setting)?))
         });
-        let (done, file) = match opened {
+        let (done, decoded) = match opened {
             Ok(opened) => opened,
             Err(problem) => {
                 broken = Some(Failure::from(problem));
                 continue;
             }
         };
-        for decoded in file {
+        for decoded in decoded {
+            records += 1;
             match decoded {
-                Ok(decoded) => engine.add(decoded.envelopes, decoded.faults)?,
+                // What an interrupted replay has counted is read past.
+                Ok(_) if file.counted_before() => {}
+                Ok(decoded) => books.engine.add(decoded),
                 Err(problem) => broken = Some(Failure::from(problem)),
             }
-            records += 1;
+            if books.engine.full() {
+                file.note(&mut books.engine, false)?;
+                books.engine.close_epoch(None)?;
+            }
             if records % 1024 == 0 {
                 progress.at(before + done.load(Ordering::Relaxed));
             }
         }
+        file.note(&mut books.engine, true)?;
         before += done.load(Ordering::Relaxed);
     }
     progress.done();

@@ -3,69 +3,65 @@
 use std::collections::BTreeMap;
 
 use crossbeam_channel::Receiver;
+use ionflux_operators::Time;
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::run::Run;
 use ionflux_schemas::time::{Epoch, UtcMs};
 
+use super::Moment;
+use super::gathered::Gathered;
+
 /// What the publisher is told.
 pub(super) enum Message {
-    /// An epoch was begun, and the shop clock at its end. One that is not whole is published only
-    /// together with the next.
-    Tick { epoch: Epoch, as_of: UtcMs, whole: bool },
-    /// One worker closed an epoch.
-    Closed { epoch: Epoch, deltas: Vec<Run> },
+    /// A part was begun, at a time of the dataflow, and where it stands.
+    Begun { time: Time, moment: Moment },
+    /// One worker closed a part.
+    Closed { time: Time, deltas: Vec<Run> },
 }
 
-/// One epoch on its way.
+/// One part on its way.
 #[derive(Default)]
 struct Open {
-    as_of: UtcMs,
-    whole: bool,
-    parts: usize,
+    moment: Option<Moment>,
+    closed: usize,
     deltas: Vec<Run>,
 }
 
 /// Publishes every epoch that all workers have closed; merges those that are ready together.
+/// `reached` is told the time below which everything is closed and, as far as it ended an epoch,
+/// published.
 pub(super) fn run(
     messages: &Receiver<Message>,
     workers: usize,
-    first: Epoch,
     mut publish: impl FnMut(Batch),
+    mut reached: impl FnMut(Time),
 ) {
-    let mut open: BTreeMap<Epoch, Open> = BTreeMap::new();
-    let mut next = first;
-    let mut ready: Option<Batch> = None;
-    let mut whole = true;
+    let mut open: BTreeMap<Time, Open> = BTreeMap::new();
+    let mut next = 0;
+    let none = Moment { as_of: UtcMs(0), upper: None };
+    let mut gathered = Gathered::new(Epoch(0), none);
     while let Ok(message) = messages.recv() {
         take(&mut open, message);
         messages.try_iter().for_each(|message| take(&mut open, message));
-        while let Some(entry) = open.first_entry().filter(|entry| entry.get().parts == workers) {
-            assert_eq!(*entry.key(), next, "epochs close in order");
+        while let Some(entry) = open.first_entry().filter(|entry| entry.get().closed == workers) {
+            assert_eq!(*entry.key(), next, "parts close in order");
             let held = entry.remove();
-            whole = held.whole;
-            let upper = Epoch(next.0 + 1);
-            let batch = Batch { lower: next, upper, as_of: held.as_of, deltas: held.deltas };
-            ready = Some(match ready {
-                None => batch,
-                Some(before) => before.merge(&batch),
-            });
-            next = upper;
+            gathered.add(held.deltas, held.moment.unwrap_or(none));
+            next += 1;
         }
-        if let Some(batch) = ready.take_if(|_| whole) {
+        if let Some(batch) = gathered.batch() {
             publish(batch);
         }
+        reached(next);
     }
 }
 
-fn take(open: &mut BTreeMap<Epoch, Open>, message: Message) {
+fn take(open: &mut BTreeMap<Time, Open>, message: Message) {
     match message {
-        Message::Tick { epoch, as_of, whole } => {
-            let held = open.entry(epoch).or_default();
-            (held.as_of, held.whole) = (as_of, whole);
-        }
-        Message::Closed { epoch, deltas } => {
-            let held = open.entry(epoch).or_default();
-            held.parts += 1;
+        Message::Begun { time, moment } => open.entry(time).or_default().moment = Some(moment),
+        Message::Closed { time, deltas } => {
+            let held = open.entry(time).or_default();
+            held.closed += 1;
             if held.deltas.is_empty() {
                 held.deltas = deltas;
             } else {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use ionflux_operators::harness::Dataflow;
 use ionflux_schemas::fact::Differences;
-use ionflux_schemas::time::Epoch;
 use timely::worker::Worker;
 
 use super::RuntimeError;
 use super::publisher::Message;
+use super::threads::DownTogether;
 
 /// Where a worker gets its part of each epoch.
 type Feed = Receiver<Differences>;
@@ -25,7 +25,6 @@ const PARK_MAX: Duration = Duration::from_millis(100);
 /// Starts the workers; gives their guards and where to send each its part of an epoch.
 pub(super) fn start(
     workers: usize,
-    first: Epoch,
     closed: &Sender<Message>,
 ) -> Result<(timely::communication::WorkerGuards<()>, Vec<Sender<Differences>>), RuntimeError> {
     let feed = |_| {
@@ -35,25 +34,19 @@ pub(super) fn start(
     let (senders, feeds): (Vec<_>, Vec<_>) = (0..workers).map(feed).unzip();
     let (feeds, closed) = (Arc::new(Mutex::new(feeds)), closed.clone());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let _down = super::DownTogether("a worker");
+        let _down = DownTogether("a worker");
         // Taken out, so that the sender notices when this worker is gone.
         let mut feeds = feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(feed) = feeds[worker.index()].take() else { return };
         drop(feeds);
-        let dataflow = Dataflow::build(worker, first.0);
-        work(worker, dataflow, first, &feed, &closed);
+        let dataflow = Dataflow::build(worker, 0);
+        work(worker, dataflow, &feed, &closed);
     });
     Ok((guards.map_err(RuntimeError::Start)?, senders))
 }
 
-fn work(
-    worker: &mut Worker,
-    mut dataflow: Dataflow,
-    first: Epoch,
-    feed: &Feed,
-    closed: &Sender<Message>,
-) {
-    let mut next = first.0;
+fn work(worker: &mut Worker, mut dataflow: Dataflow, feed: &Feed, closed: &Sender<Message>) {
+    let mut next = 0;
     let mut ended = false;
     loop {
         if !ended && dataflow.open() < OPEN_EPOCHS_MAX {
@@ -67,8 +60,8 @@ fn work(
                 Err(TryRecvError::Disconnected) => ended = true,
             }
         }
-        for (epoch, deltas) in dataflow.closed() {
-            let message = Message::Closed { epoch: Epoch(epoch), deltas };
+        for (time, deltas) in dataflow.closed() {
+            let message = Message::Closed { time, deltas };
             if closed.send(message).is_err() {
                 // The publisher is gone, so is the reason to work.
                 return;

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use ionflux_schemas::time::UtcMs;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::{Calendars, Choice, Dashboard, build};
 use crate::problem::Problem;
 use crate::sse::{Gone, Outlet};
-use crate::store::{Phase, Store};
+use crate::store::{Hydration, Phase, Signal, Store};
 use crate::stream::closed;
 
 /// The shortest time between two messages: quick to the eye, easy on the page.
@@ -32,11 +33,10 @@ pub(crate) struct Dashboards {
     slots: Mutex<HashMap<Choice, Slot>>,
 }
 
-/// A dashboard with the epoch of the last change it holds and the hour it was made for.
+/// A dashboard with what it was made of.
 #[derive(Clone)]
 struct Latest {
-    changed: u64,
-    hour: i64,
+    told: Told,
     dashboard: Arc<Dashboard>,
 }
 
@@ -44,6 +44,8 @@ struct Latest {
 #[derive(Serialize)]
 pub(crate) struct Message<'a> {
     phase: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hydration: Option<Progress>,
     #[serde(flatten)]
     dashboard: &'a Dashboard,
 }
@@ -54,10 +56,34 @@ struct Clock {
     epoch: u64,
     as_of: String,
     phase: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hydration: Option<Progress>,
+}
+
+/// How far hydration is, as the page shows it.
+#[derive(Serialize)]
+struct Progress {
+    done: u64,
+    total: u64,
+    percent: u8,
 }
 
 /// What a page was told last: if it is the same again, only the clock has moved.
-type Told = (u64, i64);
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Told {
+    /// Rows kept by an earlier process are never taken for those that replace them.
+    stored: bool,
+    /// The epoch of the last change.
+    changed: u64,
+    hour: i64,
+}
+
+impl Progress {
+    fn of(hydration: Hydration) -> Self {
+        let Hydration { done, total } = hydration;
+        Self { done, total, percent: hydration.percent() }
+    }
+}
 
 impl Dashboards {
     pub fn new(store: Arc<Store>, calendars: Calendars) -> Self {
@@ -66,13 +92,9 @@ impl Dashboards {
 
     /// The dashboard of a choice at the newest epoch, as JSON.
     pub async fn json(&self, choice: &Choice) -> Result<(u64, String), Problem> {
+        let signal = self.store.signal();
         let (dashboard, _) = self.latest(choice).await?;
-        Ok((dashboard.epoch, self.message(&dashboard)))
-    }
-
-    fn message(&self, dashboard: &Dashboard) -> String {
-        let phase = self.store.health().phase;
-        serde_json::to_string(&Message { phase, dashboard }).unwrap_or_default()
+        Ok((dashboard.epoch, message(signal, &dashboard)))
     }
 
     async fn latest(&self, choice: &Choice) -> Result<(Arc<Dashboard>, Told), Problem> {
@@ -80,8 +102,9 @@ impl Dashboards {
         // Whoever comes second waits for the first one's answer rather than compute it again.
         let mut slot = slot.lock().await;
         let tables = self.store.published().tables;
-        let told = (tables.changed.0, hour(tables.as_of));
-        if let Some(latest) = slot.as_mut().filter(|l| (l.changed, l.hour) == told) {
+        let (stored, changed) = (tables.stored, tables.changed.0);
+        let told = Told { stored, changed, hour: hour(tables.as_of) };
+        if let Some(latest) = slot.as_mut().filter(|latest| latest.told == told) {
             let same = &latest.dashboard;
             if same.epoch != tables.epoch.0 {
                 let (epoch, as_of) = (tables.epoch.0, tables.as_of.to_string());
@@ -90,8 +113,7 @@ impl Dashboards {
             return Ok((Arc::clone(&latest.dashboard), told));
         }
         let dashboard = Arc::new(build(&tables, &self.calendars, choice).await?);
-        let (changed, hour) = told;
-        *slot = Some(Latest { changed, hour, dashboard: Arc::clone(&dashboard) });
+        *slot = Some(Latest { told, dashboard: Arc::clone(&dashboard) });
         Ok((dashboard, told))
     }
 
@@ -115,20 +137,23 @@ impl Dashboards {
 
     /// The first message, so that a choice which does not exist is refused before it streams.
     pub async fn first(&self, choice: &Choice) -> Result<First, Problem> {
+        // Watched from before it is made, so that what changes meanwhile wakes the stream.
+        let signal = self.store.watch();
+        let now = *signal.borrow();
         let (dashboard, told) = self.latest(choice).await?;
-        Ok(First { message: self.message(&dashboard), told })
+        Ok(First { message: message(now, &dashboard), told, signal })
     }
 
     async fn follow(&self, choice: &Choice, first: First, outlet: &Outlet) -> Result<(), Gone> {
-        let mut signal = self.store.watch();
-        let mut last = first.told;
-        outlet.send("dashboard", first.message).await?;
+        let First { message: opening, told: mut last, mut signal } = first;
+        outlet.send("dashboard", opening).await?;
         let mut rest = PACE;
         loop {
             tokio::time::sleep(rest).await;
             if signal.changed().await.is_err() {
                 return Ok(());
             }
+            let now = *signal.borrow_and_update();
             let began = Instant::now();
             let (dashboard, told) = match self.latest(choice).await {
                 Ok(latest) => latest,
@@ -137,20 +162,29 @@ impl Dashboards {
             rest = PACE.max(began.elapsed() * REST);
             if told == last {
                 let (epoch, as_of) = (dashboard.epoch, dashboard.as_of.clone());
-                let clock = Clock { epoch, as_of, phase: signal.borrow().phase };
+                let (phase, hydration) = (now.phase, now.hydration.map(Progress::of));
+                let clock = Clock { epoch, as_of, phase, hydration };
                 outlet.send("clock", serde_json::to_string(&clock).unwrap_or_default()).await?;
             } else {
-                outlet.send("dashboard", self.message(&dashboard)).await?;
+                outlet.send("dashboard", message(now, &dashboard)).await?;
             }
             last = told;
         }
     }
 }
 
+/// A dashboard under a signal from before it was made: figures of before a reveal are never shown
+/// under a phase of after it.
+fn message(signal: Signal, dashboard: &Dashboard) -> String {
+    let (phase, hydration) = (signal.phase, signal.hydration.map(Progress::of));
+    serde_json::to_string(&Message { phase, hydration, dashboard }).unwrap_or_default()
+}
+
 /// The first message of a stream.
 pub(crate) struct First {
     message: String,
     told: Told,
+    signal: watch::Receiver<Signal>,
 }
 
 /// Quarters of an hour: the shop's day and clock hour can change only between two of them.

@@ -20,7 +20,7 @@ use ionflux_schemas::time::{Day, UtcMs};
 use super::figures::{self, Customers, DayTotals, HourTotals, Span};
 use super::{Fault, FaultKind, Faults, Product, Shop};
 use crate::problem::Problem;
-use crate::sql::query_with;
+use crate::sql::{SqlError, query_with};
 use crate::tables::Tables;
 
 /// How many days the chart of days shows.
@@ -211,7 +211,10 @@ async fn ask(
     params: Vec<ScalarValue>,
 ) -> Result<RecordBatch, Problem> {
     let answer = query_with(tables, sql, params).await;
-    let answer = answer.map_err(|error| Problem::ours(format!("the dashboard: {error}")))?;
+    let answer = answer.map_err(|error| match error {
+        SqlError::Rebuilding(_) => Problem::from(error),
+        _ => Problem::ours(format!("the dashboard: {error}")),
+    })?;
     concat_batches(&answer.schema, &answer.batches)
         .map_err(|error| Problem::ours(format!("the dashboard: {error}")))
 }

@@ -96,7 +96,7 @@ async fn pages_neither_overlap_nor_skip() {
             let Some(cursor) = body["next_cursor"].as_str() else { break };
             uri = format!("{base}&cursor={cursor}");
             // A row that arrives on a page already read does not disturb the pages to come.
-            let upper = store.load().upper.0;
+            let upper = store.newest().upper.0;
             let adds = Adds::default().sale(0, "2011-12-08", ("GBP", 1, 1), 1);
             store.apply(&adds.batch(upper, "2011-12-09T13:00:00Z"));
         }
@@ -212,19 +212,19 @@ async fn bad_requests_say_what_exists() {
     check(
         "/v2",
         expect![[r#"
-        404 {"type":"about:blank","title":"not found","status":404,"detail":"there is
-        nothing at this path","hint":"routes are /, /healthz, /v1/views,
-        /v1/views/{name}, /v1/stream, /v1/dashboard, /v1/dashboard/stream (GET) and
-        /v1/sql (POST)"}"#]],
+            404 {"type":"about:blank","title":"not found","status":404,"detail":"there is
+            nothing at this path","hint":"routes are /, /healthz, /readyz, /metrics,
+            /v1/views, /v1/views/{name}, /v1/stream, /v1/dashboard, /v1/dashboard/stream
+            (GET) and /v1/sql (POST)"}"#]],
     )
     .await;
     check(
         "/v1/sql",
         expect![[r#"
-        405 {"type":"about:blank","title":"method not allowed","status":405,
-        "detail":"this path does not take this method","hint":"routes are /, /healthz,
-        /v1/views, /v1/views/{name}, /v1/stream, /v1/dashboard, /v1/dashboard/stream
-        (GET) and /v1/sql (POST)"}"#]],
+            405 {"type":"about:blank","title":"method not allowed","status":405,
+            "detail":"this path does not take this method","hint":"routes are /, /healthz,
+            /readyz, /metrics, /v1/views, /v1/views/{name}, /v1/stream, /v1/dashboard,
+            /v1/dashboard/stream (GET) and /v1/sql (POST)"}"#]],
     )
     .await;
 }

@@ -6,5 +6,7 @@ mod sample;
 
 mod api;
 mod dashboard;
+mod probes;
+mod restored;
 mod sql;
 mod streams;

@@ -6,9 +6,15 @@
 // Each test file uses a part of this one, and a test may unwrap wherever it stands.
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use axum::Router;
+use axum::body::{Body, BodyDataStream, Bytes, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
 use ionflux_schemas::batch::Batch;
@@ -21,8 +27,8 @@ use ionflux_schemas::run::Run;
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Calendar, Day, Epoch, UtcMs, Zone};
 use ionflux_schemas::view::{Row, Value, View};
-use ionflux_service::routes::{Calendars, router};
-use ionflux_service::store::Store;
+use ionflux_service::routes::{Calendars, Context, router};
+use ionflux_service::store::{Store, Stored};
 
 macro_rules! view {
     ($name:literal, $width:literal, $row:expr) => {
@@ -184,7 +190,7 @@ fn run<const N: usize>(rows: Vec<(u128, [i64; N])>) -> Run {
 }
 
 /// Shop 0 is `acme/tea` (GBP, a little EUR), shop 1 is `zen/tea` (JPY); products 1 to 3.
-pub fn store() -> Arc<Store> {
+pub fn empty() -> Snapshot {
     let names = Arc::new(Dictionary::new());
     let shops = [ShopKey::new("acme", "tea"), ShopKey::new("zen", "tea")];
     shops.iter().for_each(|shop| assert!(names.shops.number(shop) < 2));
@@ -200,7 +206,11 @@ pub fn store() -> Arc<Store> {
         reason: "the unit price is 0".into(),
     };
     assert_eq!(names.faults.number(&fault), 0);
-    let store = Arc::new(Store::new(Snapshot::empty(&VIEWS, names)));
+    Snapshot::empty(&VIEWS, names)
+}
+
+/// The rows of both shops.
+pub fn first() -> Batch {
     let adds = Adds::default()
         .sale(0, "2011-12-02", ("GBP", 20_000, 4), 1)
         .sale(0, "2011-12-08", ("GBP", 10_050, 3), 1)
@@ -209,8 +219,38 @@ pub fn store() -> Arc<Store> {
         .sale(0, "2011-12-09", ("GBP", 2_575, 1), 3)
         .sale(1, "2011-12-09", ("JPY", 1200, 1), 1)
         .fault(0);
-    store.apply(&adds.batch(0, "2011-12-09T12:50:00Z"));
+    adds.batch(0, "2011-12-09T12:50:00Z")
+}
+
+/// A live store with the rows of both shops.
+pub fn store() -> Arc<Store> {
+    let store = Arc::new(Store::new(empty()));
+    store.apply(&first());
     store
+}
+
+/// The same rows as a process before this one kept them: through Parquet and back.
+pub fn stored() -> Stored {
+    let tables = store().published().tables;
+    let rows = tables.iter().map(|table| (table.name.to_string(), parquet(table.rows().unwrap())));
+    Stored { epoch: tables.epoch, as_of: tables.as_of, tables: rows.collect() }
+}
+
+fn parquet(rows: &RecordBatch) -> RecordBatch {
+    let mut file = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+    file.write(rows).unwrap();
+    let file = Bytes::from(file.into_inner().unwrap());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let schema = Arc::clone(reader.schema());
+    let batches: Result<Vec<_>, _> = reader.build().unwrap().collect();
+    concat_batches(&schema, &batches.unwrap()).unwrap()
+}
+
+/// One more order of today.
+pub fn sell(store: &Store, gross: i64) {
+    let upper = store.newest().upper.0;
+    let adds = Adds::default().sale(0, "2011-12-09", ("GBP", gross, 1), 1);
+    store.apply(&adds.batch(upper, "2011-12-09T13:00:00Z"));
 }
 
 pub fn utc() -> Calendars {
@@ -233,7 +273,20 @@ pub fn folded(text: &str) -> String {
 }
 
 pub async fn send(store: &Arc<Store>, request: Request<Body>) -> Response {
-    router(Arc::clone(store), utc()).oneshot(request).await.unwrap()
+    router(Arc::clone(store), Context::new(utc())).oneshot(request).await.unwrap()
+}
+
+/// Opens a stream on a service that goes on for other requests.
+pub async fn open(router: &Router, uri: &str) -> (StatusCode, BodyDataStream) {
+    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    (response.status(), response.into_body().into_data_stream())
+}
+
+/// The next event of a stream.
+pub async fn event(stream: &mut BodyDataStream) -> String {
+    let bytes = stream.next().await.unwrap().unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 pub async fn text(response: Response) -> String {

@@ -2,38 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use expect_test::expect;
-use ionflux_service::routes::router;
-use ionflux_service::store::Store;
+use ionflux_service::routes::{Context, router};
 use ionflux_service::{render, sql};
 use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
-use crate::sample::{Adds, folded, store, utc};
-
-async fn open(router: &axum::Router, uri: &str) -> (StatusCode, BodyDataStream) {
-    let request = Request::get(uri).body(Body::empty()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    (response.status(), response.into_body().into_data_stream())
-}
-
-async fn event(stream: &mut BodyDataStream) -> String {
-    let bytes = stream.next().await.unwrap().unwrap();
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn sell(store: &Store, gross: i64) {
-    let upper = store.load().upper.0;
-    let adds = Adds::default().sale(0, "2011-12-09", ("GBP", gross, 1), 1);
-    store.apply(&adds.batch(upper, "2011-12-09T13:00:00Z"));
-}
+use crate::sample::{event, folded, open, sell, store, utc};
 
 #[tokio::test]
 async fn a_stream_is_a_snapshot_and_then_changes_of_all_views_at_once() {
     let store = store();
-    let router = router(Arc::clone(&store), utc());
+    let router = router(Arc::clone(&store), Context::new(utc()));
     let uri =
         "/v1/stream?views=customers_by_day,revenue_by_product_day&workspace_id=acme&day=2011-12-09";
     let (_, mut stream) = open(&router, uri).await;
@@ -71,7 +53,7 @@ async fn a_stream_is_a_snapshot_and_then_changes_of_all_views_at_once() {
 #[tokio::test]
 async fn a_reader_that_lags_starts_over() {
     let store = store();
-    let router = router(Arc::clone(&store), utc());
+    let router = router(Arc::clone(&store), Context::new(utc()));
     let (_, mut stream) = open(&router, "/v1/stream?views=customers_by_day").await;
     for _ in 0..200 {
         sell(&store, 1);
@@ -87,7 +69,7 @@ async fn a_reader_that_lags_starts_over() {
 #[tokio::test]
 async fn the_dashboard_streams_the_latest() {
     let store = store();
-    let router = router(Arc::clone(&store), utc());
+    let router = router(Arc::clone(&store), Context::new(utc()));
     let (_, mut stream) = open(&router, "/v1/dashboard/stream").await;
     let first = event(&mut stream).await;
     let begins = "event: dashboard\ndata: {\"phase\":\"live\",\"epoch\":1,";
@@ -102,7 +84,7 @@ async fn the_dashboard_streams_the_latest() {
 
 #[tokio::test]
 async fn streams_are_counted() {
-    let router = router(store(), utc());
+    let router = router(store(), Context::new(utc()));
     let mut open_streams = Vec::new();
     for _ in 0..256 {
         open_streams.push(open(&router, "/v1/stream?views=faults").await);

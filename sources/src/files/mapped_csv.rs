@@ -5,12 +5,14 @@
 //! neither; a line's amount is |quantity| × unit price, rounded half-even to the minor unit.
 
 use std::io::BufRead;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Envelope, Event, OrderRow, RowLine, UNITS_MAX};
 use ionflux_schemas::fault::{FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey, Version, content_hash};
+use ionflux_schemas::letter::Letter;
 use ionflux_schemas::money::{self, Money};
 use ionflux_schemas::time::{UtcMs, Zone};
 use rust_decimal::Decimal;
@@ -19,8 +21,12 @@ use super::columns::{self, Found as Positions};
 use super::input::Origin;
 use super::mapping::{Mapping, Rule};
 use super::records::{Found, RECORD_BYTES_MAX, Record, Records};
+use crate::draft::{CUT_BYTES, Draft, sealed};
 use crate::error::SourceError;
 use crate::reading::{Decoded, Refusal, Setting};
+
+/// The name of the format.
+pub const FORMAT: &str = "csv";
 
 /// The rows of a file, in the order of the file. After an error there are no more.
 pub struct MappedCsv<R> {
@@ -29,7 +35,38 @@ pub struct MappedCsv<R> {
     width: usize,
     row: RowReader,
     origin: Origin,
+    /// What letters carry.
+    header: Vec<u8>,
+    setting: Setting,
     ended: bool,
+}
+
+/// Reads the letter of a row again, by a mapping.
+///
+/// # Errors
+/// [`SourceError`] when the mapping does not fit the columns, or shop or currency stay unknown.
+pub fn again(
+    letter: &Letter,
+    setting: &Setting,
+    mapping: &Mapping,
+) -> Result<Decoded, SourceError> {
+    let source = Arc::clone(&letter.place.source);
+    let origin = Origin { path: PathBuf::from(&*source), source };
+    let header = letter.context.get("columns").map(|text| text.as_bytes()).unwrap_or_default();
+    let text = [header, b"\n", &*letter.bytes].concat();
+    let mut rows = read(&*text, origin, mapping, setting)?;
+    rows.records.resume_after(letter.place.line.saturating_sub(1));
+    let mut decoded = Decoded::default();
+    for row in &mut rows {
+        let Decoded { envelopes, faults, .. } = row?;
+        decoded.envelopes.extend(envelopes);
+        decoded.faults.extend(faults);
+    }
+    Ok(sealed(decoded, || {
+        Draft::new(FORMAT, letter.place.clone(), setting, &*letter.bytes)
+            .columns(header)
+            .with("mapping", &*mapping.text)
+    }))
 }
 
 /// Starts reading: the header is read and the mapping's columns are found in it.
@@ -92,7 +129,8 @@ pub fn read<R: BufRead>(
         last_time: (String::new(), UtcMs(0)),
         joined: Vec::new(),
     };
-    Ok(MappedCsv { records, record, width: header.len(), row, origin, ended: false })
+    let (width, header, setting) = (header.len(), records.raw().to_vec(), setting.clone());
+    Ok(MappedCsv { records, record, width, row, origin, header, setting, ended: false })
 }
 
 impl<R: BufRead> MappedCsv<R> {
@@ -112,6 +150,23 @@ impl<R: BufRead> MappedCsv<R> {
             Found::TooLong => syntax(format!("the line is longer than {RECORD_BYTES_MAX} bytes")),
             Found::OpenQuote => syntax("a quote is opened and not closed in its field".to_owned()),
         }
+    }
+}
+
+impl<R: BufRead> MappedCsv<R> {
+    /// The letter of the row at hand.
+    fn draft(&self, found: Found) -> Draft<'_> {
+        let place = Place { source: Arc::clone(&self.origin.source), line: self.record.line };
+        let (raw, cut) = match found {
+            Found::TooLong => {
+                (self.records.beginning(), Some(format!("the first {CUT_BYTES} bytes")))
+            }
+            Found::Record | Found::OpenQuote | Found::End => (self.records.raw(), None),
+        };
+        Draft::new(FORMAT, place, &self.setting, raw)
+            .columns(&self.header)
+            .with("mapping", &*self.row.mapping.text)
+            .cut(cut)
     }
 }
 
@@ -142,7 +197,7 @@ impl<R: BufRead> Iterator for MappedCsv<R> {
                 decoded.faults.push(refusal.at(ShopKey::clone(&self.row.shop), place));
             }
         }
-        Some(Ok(decoded))
+        Some(Ok(sealed(decoded, || self.draft(found))))
     }
 }
 

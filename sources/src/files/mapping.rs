@@ -25,6 +25,8 @@ pub const RULES_MAX: usize = 1000;
 pub struct Mapping {
     /// The mapping's own file, for messages.
     pub path: PathBuf,
+    /// The text it was read from, which dead letters keep.
+    pub text: Box<str>,
     /// The shop of every row, unless the caller names one.
     pub shop: Option<Id>,
     /// The currency of every amount, unless the caller names one.
@@ -226,6 +228,7 @@ impl Mapping {
             return_prefix.map(|p| filled(&p, "returns.order_prefix")).transpose()?;
         Ok(Self {
             path: path.to_owned(),
+            text: text.into(),
             shop,
             currency: currency.transpose()?,
             zone: zone.transpose()?,

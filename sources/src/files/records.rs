@@ -7,6 +7,8 @@
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
+use crate::draft::CUT_BYTES;
+
 /// The most bytes a record may have, over all its lines: 32 MiB.
 pub const RECORD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -74,6 +76,10 @@ pub struct Records<R> {
     /// here until it is known to be one.
     ahead: Vec<u8>,
     start: usize,
+    /// What was given out or given up last, inside the lines ahead.
+    last: Range<usize>,
+    /// The beginning of a line that was too long.
+    beginning: Vec<u8>,
     /// The line after those ahead was too long and is gone.
     skipped: bool,
     /// How many lines were given out, given up or skipped.
@@ -105,8 +111,28 @@ enum Line {
 impl<R: BufRead> Records<R> {
     /// A reader of a stream's records, the header being the first.
     pub fn new(reader: R, dialect: Dialect) -> Self {
-        let (ahead, credit) = (Vec::new(), CREDIT_MAX);
-        Self { reader, dialect, ahead, start: 0, skipped: false, line: 0, credit }
+        let (ahead, beginning, credit) = (Vec::new(), Vec::new(), CREDIT_MAX);
+        let (start, last, skipped, line) = (0, 0..0, false, 0);
+        Self { reader, dialect, ahead, start, last, beginning, skipped, line, credit }
+    }
+
+    /// What was found last, as it stands in the file: the lines of a record, or the one that
+    /// opens a quote, without its end.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        let raw = self.ahead.get(self.last.clone()).unwrap_or_default();
+        raw.strip_suffix(b"\n").unwrap_or(raw)
+    }
+
+    /// The first [`CUT_BYTES`] of the last line that was too long.
+    #[must_use]
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    /// Goes on as if `line` lines had been read so far.
+    pub(super) fn resume_after(&mut self, line: u64) {
+        self.line = line;
     }
 
     /// How many lines were read or skipped so far.
@@ -184,6 +210,7 @@ impl<R: BufRead> Records<R> {
     }
 
     fn give_out(&mut self, bytes: usize, lines: u64) {
+        self.last = self.start..self.start + bytes;
         self.start += bytes;
         self.line += lines;
         self.credit = CREDIT_MAX.min(self.credit + bytes * CREDIT_PER_BYTE);
@@ -224,6 +251,9 @@ impl<R: BufRead> Records<R> {
             return Ok(Line::Read);
         }
         let mut ended = self.ahead.last() == Some(&b'\n');
+        let beginning = self.ahead.get(before..before + CUT_BYTES).unwrap_or_default();
+        self.beginning.clear();
+        self.beginning.extend_from_slice(beginning);
         self.ahead.truncate(before);
         self.ahead.shrink_to(RECORD_BYTES_MAX);
         while !ended {

@@ -36,6 +36,13 @@ pub struct Reference<'a> {
     pub name: Scalar<'a>,
 }
 
+/// The request to forget a customer, of which only the orders matter.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Redaction<'a> {
+    pub orders_to_redact: Option<List<Scalar<'a>>>,
+}
+
 /// One tax on a line.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]

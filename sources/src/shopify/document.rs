@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ionflux_schemas::fault::Place;
-use ionflux_schemas::key::ShopKey;
 use serde_json::value::RawValue;
 
 use super::scalar::Scalar;
@@ -122,8 +121,6 @@ pub fn refused(
     source: &Arc<str>,
     line: u64,
 ) -> Decoded {
-    let shop = shop.or(setting.shop.as_deref()).unwrap_or_default();
-    let shop = ShopKey::new(setting.workspace.clone(), shop);
-    let fault = refusal.at(shop, Place { source: Arc::clone(source), line });
+    let fault = refusal.at(setting.shop_key(shop), Place { source: Arc::clone(source), line });
     Decoded { faults: vec![fault], ..Decoded::default() }
 }

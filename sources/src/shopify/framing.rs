@@ -15,6 +15,8 @@
 
 use std::io::{self, BufRead};
 
+use crate::draft::CUT_BYTES;
+
 /// The longest document that is read.
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 
@@ -23,8 +25,21 @@ pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 pub enum Piece {
     /// A document whose brackets balance, and the line it starts on.
     Whole(u64, Vec<u8>),
-    /// Something that is no document, the line it starts on, and what is wrong with it.
-    Broken(u64, &'static str),
+    /// Something that is no document.
+    Broken(Broken),
+}
+
+/// A piece that is no document.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The line it starts on.
+    pub line: u64,
+    /// What is wrong with it.
+    pub why: &'static str,
+    /// The piece as it came, with the lines that were skipped behind it.
+    pub text: Vec<u8>,
+    /// Whether it was too long, and `text` is only its beginning.
+    pub cut: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +69,10 @@ pub struct Frames<R> {
     filled: bool,
     /// After something broken, stray list punctuation is part of it.
     forgiving: bool,
+    /// The broken piece whose rest is being skipped.
+    held: Option<Broken>,
+    /// Why there is no more, to be told after the piece that was held.
+    failed: Option<io::Error>,
     done: bool,
 }
 
@@ -62,9 +81,7 @@ pub struct Frames<R> {
 struct Document {
     text: Vec<u8>,
     line: u64,
-    depth: u64,
-    string: bool,
-    escaped: bool,
+    nesting: Nesting,
     /// The last byte that was not white space.
     last: u8,
     /// Whether a later line was indented; whether the first was a lone bracket.
@@ -87,6 +104,8 @@ impl<R: BufRead> Frames<R> {
             list: None,
             filled: false,
             forgiving: false,
+            held: None,
+            failed: None,
             done: false,
         }
     }
@@ -98,16 +117,24 @@ impl<R: BufRead> Frames<R> {
 
     /// The next piece, or `None` at the end.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while !self.done {
             let buffer = match self.reader.fill_buf() {
                 Ok(buffer) => buffer,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.done = true;
-                    return Err(error);
+                    let Some(held) = self.held.take() else { return Err(error) };
+                    self.failed = Some(error);
+                    return Ok(Some(Piece::Broken(held)));
                 }
             };
             if buffer.is_empty() {
+                if let Some(held) = self.held.take() {
+                    return Ok(Some(Piece::Broken(held)));
+                }
                 self.done = true;
                 return Ok(self.end());
             }
@@ -137,7 +164,13 @@ impl<R: BufRead> Frames<R> {
         let first = self.column == 0;
         let opens = matches!(byte, b'{' | b'[');
         if first && opens && self.state == State::Inside && self.document.cut_off_before() {
-            return (false, Some(self.broken("cut off before its end")));
+            return (false, Some(Piece::Broken(self.broken(CUT_OFF))));
+        }
+        if first && self.state == State::Skipping && !continues(byte) {
+            self.state = State::Between;
+            if let Some(held) = self.held.take() {
+                return (false, Some(Piece::Broken(held)));
+            }
         }
         self.column += 1;
         self.bytes += 1;
@@ -145,12 +178,17 @@ impl<R: BufRead> Frames<R> {
         let mark = self.line == 1 && self.bytes <= 3 && matches!(byte, 0xEF | 0xBB | 0xBF);
         let piece = match self.state {
             _ if mark && self.state == State::Between => None,
-            State::Skipping if first && !continues(byte) => self.between(byte),
-            State::Skipping => None,
+            State::Skipping => {
+                if let Some(Broken { text, cut, .. }) = &mut self.held {
+                    keep(byte, text, cut);
+                }
+                None
+            }
             State::Between => self.between(byte),
             State::Inside => self.inside(byte, first),
             State::Garbage => {
-                (byte == b'\n').then(|| self.broken("neither an object nor a list of objects"))
+                keep(byte, &mut self.document.text, &mut self.document.oversize);
+                if byte == b'\n' { self.hold(NO_START) } else { None }
             }
         };
         if byte == b'\n' {
@@ -161,7 +199,6 @@ impl<R: BufRead> Frames<R> {
     }
 
     fn between(&mut self, byte: u8) -> Option<Piece> {
-        self.state = State::Between;
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b'[' if self.list.is_none() => {
@@ -183,7 +220,8 @@ impl<R: BufRead> Frames<R> {
                 self.filled = true;
                 self.state = State::Garbage;
                 let trailing = self.column > 1;
-                self.document = Document { line: self.line, trailing, ..Document::default() };
+                let text = vec![byte];
+                self.document = Document { line: self.line, trailing, text, ..Document::default() };
             }
         }
         None
@@ -191,43 +229,90 @@ impl<R: BufRead> Frames<R> {
 
     fn inside(&mut self, byte: u8, first: bool) -> Option<Piece> {
         let document = &mut self.document;
-        if byte == b'\n' && document.string {
-            return Some(self.broken("cut off inside a string"));
+        if byte == b'\n' && document.nesting.string {
+            document.see(byte);
+            return self.hold(IN_A_STRING);
         }
         document.indented |= first && matches!(byte, b' ' | b'\t');
         document.see(byte);
         document.lone &= self.line > document.line || document.text.len() < 2 || blank(byte);
-        if document.depth > 0 {
+        if document.nesting.depth > 0 {
             return None;
         }
         self.state = State::Between;
         let Document { text, line, oversize, .. } = std::mem::take(&mut self.document);
         if oversize {
-            return Some(Piece::Broken(line, TOO_LONG));
+            return Some(Piece::Broken(Broken { line, why: TOO_LONG, text, cut: true }));
         }
         self.forgiving &= self.list.is_some();
         Some(Piece::Whole(line, text))
     }
 
-    /// Reports the piece at hand, and looks for the next one.
-    fn broken(&mut self, why: &'static str) -> Piece {
-        let Document { line, oversize, trailing, .. } = std::mem::take(&mut self.document);
+    /// Ends the piece at hand as broken, and looks for the next one.
+    fn broken(&mut self, why: &'static str) -> Broken {
+        let inside = self.state == State::Inside;
+        let Document { text, line, oversize, trailing, .. } = std::mem::take(&mut self.document);
         // What follows a piece of several lines on indented ones is the rest of it.
         let goes_on = self.line > line || trailing;
         self.state = if goes_on { State::Skipping } else { State::Between };
         self.forgiving = true;
-        Piece::Broken(line, if oversize { TOO_LONG } else { why })
+        let why = if oversize && inside { TOO_LONG } else { why };
+        Broken { line, why, text, cut: oversize }
+    }
+
+    /// Reports a broken piece, once the rest of it was seen.
+    fn hold(&mut self, why: &'static str) -> Option<Piece> {
+        let broken = self.broken(why);
+        if self.state == State::Skipping {
+            self.held = Some(broken);
+            return None;
+        }
+        Some(Piece::Broken(broken))
     }
 
     fn end(&mut self) -> Option<Piece> {
         match self.state {
-            State::Inside => Some(self.broken("cut off before its end")),
-            State::Garbage => Some(self.broken("neither an object nor a list of objects")),
-            _ => self.list.take().map(|line| Piece::Broken(line, "a list that is never closed")),
+            State::Inside => {
+                let why = if self.document.text == b"[" { NEVER_CLOSED } else { CUT_OFF };
+                Some(Piece::Broken(self.broken(why)))
+            }
+            State::Garbage => Some(Piece::Broken(self.broken(NO_START))),
+            _ => self.list.take().map(|line| {
+                let (why, text) = (NEVER_CLOSED, b"[".to_vec());
+                Piece::Broken(Broken { line, why, text, cut: false })
+            }),
         }
     }
 }
 
+/// What is wrong with a piece that was once given out, if it is no document.
+///
+/// # Errors
+/// The reason it was, or would have been, reported as broken.
+pub fn whole(text: &[u8]) -> Result<(), &'static str> {
+    if text == b"[" {
+        return Err(NEVER_CLOSED);
+    }
+    if !text.starts_with(b"{") && !text.starts_with(b"[") {
+        return Err(NO_START);
+    }
+    let mut nesting = Nesting::default();
+    for &byte in text {
+        if byte == b'\n' && nesting.string {
+            return Err(IN_A_STRING);
+        }
+        nesting.see(byte);
+        if nesting.depth == 0 {
+            return Ok(());
+        }
+    }
+    Err(CUT_OFF)
+}
+
+const CUT_OFF: &str = "cut off before its end";
+const IN_A_STRING: &str = "cut off inside a string";
+const NO_START: &str = "neither an object nor a list of objects";
+const NEVER_CLOSED: &str = "a list that is never closed";
 const TOO_LONG: &str = "longer than 32 MiB";
 
 /// How many bytes are looked at between two looks at the reader.
@@ -245,12 +330,34 @@ fn continues(byte: u8) -> bool {
 impl Document {
     /// Takes in a byte and follows the brackets outside strings.
     fn see(&mut self, byte: u8) {
-        if self.text.len() < DOCUMENT_BYTES_MAX {
-            self.text.push(byte);
-        } else {
-            self.oversize = true;
-            self.text.truncate(1);
+        keep(byte, &mut self.text, &mut self.oversize);
+        self.nesting.see(byte);
+        if !blank(byte) {
+            self.last = byte;
         }
+    }
+
+    /// Whether a line that starts with a bracket cannot belong to this document.
+    ///
+    /// It can only where nothing is ever indented and a value is due: JSON printed with line
+    /// breaks but no indentation.
+    fn cut_off_before(&self) -> bool {
+        let due = matches!(self.last, b',' | b'[' | b':');
+        let unindented = self.lone && !self.indented;
+        !unindented || !due || self.nesting.string
+    }
+}
+
+/// How deep the brackets are, outside strings.
+#[derive(Default)]
+struct Nesting {
+    depth: u64,
+    string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn see(&mut self, byte: u8) {
         if self.string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -266,18 +373,16 @@ impl Document {
                 _ => {}
             }
         }
-        if !blank(byte) {
-            self.last = byte;
-        }
     }
+}
 
-    /// Whether a line that starts with a bracket cannot belong to this document.
-    ///
-    /// It can only where nothing is ever indented and a value is due: JSON printed with line
-    /// breaks but no indentation.
-    fn cut_off_before(&self) -> bool {
-        let due = matches!(self.last, b',' | b'[' | b':');
-        let unindented = self.lone && !self.indented;
-        !unindented || !due || self.string
+/// Adds a byte to a text, unless it is too long; then only its beginning stays.
+fn keep(byte: u8, text: &mut Vec<u8>, cut: &mut bool) {
+    if text.len() < DOCUMENT_BYTES_MAX && !*cut {
+        text.push(byte);
+    } else if !*cut {
+        *cut = true;
+        text.truncate(CUT_BYTES);
+        text.shrink_to_fit();
     }
 }

@@ -6,8 +6,9 @@
 //! ```text
 //! webhook_file ─ framing ─ document ─┐
 //!                                    ├─ webhook ─ shape ─┬─ order ── lines ─ tax, spread
-//! (live deliveries, from a journal) ─┘                   ├─ refund
+//! delivery (from the journal) ────────┘                   ├─ refund
 //!                                                        ├─ edit
+//!                                                        ├─ redaction
 //! bulk_file ─ partition ─ assemble ──────────────────────┴─ zone
 //! orders_csv ─ (its own columns) ─ tax, spread
 //! ```
@@ -15,9 +16,13 @@
 //! REST bodies and GraphQL nodes share their shapes in `body`, by aliases, so that an order
 //! means the same however it came.
 
+pub mod signature;
+
 pub mod webhook;
 
 pub mod webhook_file;
+
+pub mod delivery;
 
 pub mod bulk_file;
 
@@ -34,6 +39,8 @@ mod refund;
 mod edit;
 
 mod zone;
+
+mod redaction;
 
 mod tax;
 

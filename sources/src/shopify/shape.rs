@@ -22,6 +22,8 @@ pub enum Shape {
     Edit,
     /// The shop itself.
     Shop,
+    /// The request to forget a customer.
+    Redaction,
     /// Nothing but an id: a deletion.
     Id,
     /// Something that no view counts.
@@ -65,7 +67,6 @@ const OTHER_WRAPPERS: &[(&str, &str)] = &[
 const OTHERS: &[(&[&str], &str)] = &[
     (&["abandoned_checkout_url"], "a checkout"),
     (&["invoice_sent_at"], "a draft order"),
-    (&["orders_to_redact"], "a redaction request"),
     (&["data_request"], "a data request"),
     (&["return_line_items"], "a return"),
     (&["variants", "product_type"], "a product"),
@@ -129,6 +130,7 @@ impl<'a> Members<'a> {
         let goods = self.any(&["refund_line_items", "refundLineItems", "order_adjustments"]);
         match () {
             () if self.0.len() == 1 && self.has("id") => Shape::Id,
+            () if self.has("orders_to_redact") => Shape::Redaction,
             () if self.any(&["abandoned_checkout_url"]) => Shape::Other("a checkout"),
             () if self.any(&["invoice_sent_at", "invoice_url"]) => Shape::Other("a draft order"),
             () if (lines && totals) || trimmed => Shape::Order,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::record::{Outcome, Record, field};
 use super::scalar::Scalar;
 use super::shape::{Members, Shape};
-use super::{body, broken, edit, order, refund, zone};
+use super::{body, broken, edit, order, redaction, refund, zone};
 use crate::reading::{Refusal, Setting};
 
 /// How deep lists and wrappers of records may stand in one another.
@@ -72,6 +72,7 @@ fn shape_of(topic: &str) -> Shape {
         "orders/risk_assessment_changed" => Shape::Unknown,
         "refunds/create" => Shape::Refund,
         "shop/update" => Shape::Shop,
+        "customers/redact" => Shape::Redaction,
         _ if topic.starts_with("orders/") => Shape::Order,
         _ => Shape::Unknown,
     }
@@ -145,7 +146,11 @@ fn typed(
     let record = || {
         // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
         let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
-        let own = members.get("myshopify_domain").map(Scalar::of).and_then(Scalar::text);
+        let domain = match shape {
+            Shape::Redaction => "shop_domain",
+            _ => "myshopify_domain",
+        };
+        let own = members.get(domain).map(Scalar::of).and_then(Scalar::text);
         Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
     };
     let topic = topic(webhook);
@@ -156,6 +161,7 @@ fn typed(
         }
         Shape::Edit => Ok(vec![edit::decode(&parse::<body::Edit<'_>>(text)?, &record()?)]),
         Shape::Shop => Ok(vec![zone::decode(&parse::<body::Shop<'_>>(text)?, &record()?)]),
+        Shape::Redaction => redaction::decode(&parse::<body::Redaction<'_>>(text)?, &record()?),
         Shape::Id if topic.is_some() => {
             Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
         }

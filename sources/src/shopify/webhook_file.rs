@@ -6,10 +6,12 @@ use std::io::{self, BufRead};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ionflux_schemas::fault::FaultKind;
+use ionflux_schemas::fault::{FaultKind, Place};
+use ionflux_schemas::letter::Letter;
 
 use super::document;
-use super::framing::{Frames, Piece};
+use super::framing::{Broken, Frames, Piece, whole};
+use crate::draft::{Draft, sealed};
 use crate::error::SourceError;
 use crate::reading::{Decoded, Refusal, Setting};
 
@@ -31,18 +33,46 @@ pub struct Documents {
     failed: bool,
 }
 
+/// The name of the format, and of the source whose bodies these are.
+pub const FORMAT: &str = "shopify-webhooks";
+
 impl Documents {
     fn decode(&self, piece: Piece) -> Decoded {
-        let broken = |line, reason: &str| {
-            let refusal = Refusal::new(FaultKind::Syntax, "", reason);
-            document::refused(refusal, None, &self.setting, &self.source, line)
-        };
-        match piece {
-            Piece::Whole(line, bytes) => match std::str::from_utf8(&bytes) {
-                Ok(text) => document::decode(text, &self.setting, &self.source, line),
+        decode(piece, &self.source, &self.setting)
+    }
+}
+
+/// Reads the letter of a document again.
+#[must_use]
+pub fn again(letter: &Letter, setting: &Setting) -> Decoded {
+    let line = letter.place.line;
+    let text = letter.bytes.to_vec();
+    let piece = match whole(&text) {
+        Ok(()) => Piece::Whole(line, text),
+        Err(why) => Piece::Broken(Broken { line, why, text, cut: false }),
+    };
+    decode(piece, &letter.place.source, setting)
+}
+
+fn decode(piece: Piece, source: &Arc<str>, setting: &Setting) -> Decoded {
+    let broken = |line, reason: &str| {
+        let refusal = Refusal::new(FaultKind::Syntax, "", reason);
+        document::refused(refusal, None, setting, source, line)
+    };
+    let draft =
+        |line, bytes| Draft::new(FORMAT, Place { source: source.clone(), line }, setting, bytes);
+    match piece {
+        Piece::Whole(line, bytes) => {
+            let decoded = match std::str::from_utf8(&bytes) {
+                Ok(text) => document::decode(text, setting, source, line),
                 Err(_) => broken(line, "not valid UTF-8"),
-            },
-            Piece::Broken(line, why) => broken(line, &format!("not valid JSON: {why}")),
+            };
+            sealed(decoded, || draft(line, bytes))
+        }
+        Piece::Broken(Broken { line, why, text, cut }) => {
+            let kept = cut.then(|| format!("the first {} bytes", text.len()));
+            let decoded = broken(line, &format!("not valid JSON: {why}"));
+            sealed(decoded, || draft(line, text).cut(kept))
         }
     }
 }

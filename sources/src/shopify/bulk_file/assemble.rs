@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ionflux_schemas::fault::FaultKind;
+use ionflux_schemas::fault::{Fault, FaultKind};
 use ionflux_schemas::time::UtcMs;
 
-use super::Context;
 use super::node::{Head, Kind};
 use super::partition::Entry;
+use super::{Context, FORMAT};
+use crate::draft::{Draft, sealed};
 use crate::reading::{Decoded, Refusal};
 use crate::shopify::body::{Line, Order, Refund, RefundLine, ShippingLine};
 use crate::shopify::list::List;
@@ -45,25 +46,40 @@ pub fn groups(mut lines: Vec<Entry>, context: &Context) -> VecDeque<Decoded> {
     }
     let mut groups: Vec<Vec<&Entry>> = groups.into_values().collect();
     groups.sort_by_key(|group| group.first().map(|entry| entry.line));
-    groups.into_iter().flat_map(|group| decode(&group, context)).collect()
+    groups
+        .into_iter()
+        .map(|lines| sealed(group(&lines, context), || draft(&lines, context)))
+        .collect()
 }
 
-fn decode(group: &[&Entry], context: &Context) -> Vec<Decoded> {
+/// The letter of a group is at its root's line, as its faults mostly are.
+fn draft(group: &[&Entry], context: &Context) -> Draft<'static> {
+    let root =
+        |entry: &&&Entry| parse::<Head<'_>>(&entry.text).is_ok_and(|head| head.parent().is_none());
+    let place = group.iter().find(root).or(group.first()).map_or(0, |entry| entry.line);
+    let text: Vec<&str> = group.iter().map(|entry| &*entry.text).collect();
+    let text = text.join("\n").into_bytes();
+    Draft::new(FORMAT, context.place(place), &context.setting, text)
+        .lines(group.iter().map(|entry| entry.line))
+}
+
+/// What the lines of one root say, in the order of the file.
+pub fn group(group: &[&Entry], context: &Context) -> Decoded {
     let mut nodes: Vec<Node<'_>> = Vec::with_capacity(group.len());
-    let mut decoded = Vec::new();
+    let mut decoded = Decoded::default();
     for &entry in group {
         match parse::<Head<'_>>(&entry.text) {
             Ok(head) => {
                 let (kind, id, parent) = (head.kind(), head.id(), head.parent());
                 nodes.push(Node { entry, head, kind, id, parent });
             }
-            Err(refusal) => decoded.push(context.fault(entry.line, refusal)),
+            Err(refusal) => decoded.faults.push(context.fault(entry.line, refusal)),
         }
     }
     let (roots, children): (Vec<_>, Vec<_>) =
         nodes.into_iter().partition(|node| node.parent.is_none());
     if roots.is_empty() {
-        decoded.extend(children.iter().map(|node| orphan(node, context)));
+        decoded.faults.extend(children.iter().map(|node| orphan(node, context)));
         return decoded;
     }
     let children = last_of_each(children);
@@ -73,7 +89,12 @@ fn decode(group: &[&Entry], context: &Context) -> Vec<Decoded> {
             Kind::Refund => refund_of(root, &children, context),
             _ => Err(uncounted(&root.head)),
         };
-        decoded.push(said(root.entry.line, outcomes, context));
+        for outcome in outcomes.unwrap_or_else(|refusal| vec![Err(refusal)]) {
+            match outcome {
+                Ok(envelopes) => decoded.envelopes.extend(envelopes),
+                Err(refusal) => decoded.faults.push(context.fault(root.entry.line, refusal)),
+            }
+        }
     }
     decoded
 }
@@ -91,7 +112,7 @@ fn last_of_each(children: Vec<Node<'_>>) -> Vec<Node<'_>> {
     children.into_iter().filter(latest).collect()
 }
 
-fn orphan(node: &Node<'_>, context: &Context) -> Decoded {
+fn orphan(node: &Node<'_>, context: &Context) -> Fault {
     let parent = node.parent.as_deref().unwrap_or_default();
     let subject: String = node.id.as_deref().unwrap_or_default().chars().take(100).collect();
     let parent: String = parent.chars().take(100).collect();
@@ -103,17 +124,6 @@ fn uncounted(head: &Head<'_>) -> Refusal {
     let name: String = head.kind_name().unwrap_or_default().chars().take(60).collect();
     let what = if name.is_empty() { "a node of no known kind".to_owned() } else { name };
     Refusal::new(FaultKind::Unsupported, "", format!("{what}: no view counts it"))
-}
-
-fn said(line: u64, outcomes: Result<Vec<Outcome>, Refusal>, context: &Context) -> Decoded {
-    let mut decoded = Decoded::default();
-    for outcome in outcomes.unwrap_or_else(|refusal| vec![Err(refusal)]) {
-        match outcome {
-            Ok(envelopes) => decoded.envelopes.extend(envelopes),
-            Err(refusal) => decoded.faults.extend(context.fault(line, refusal).faults),
-        }
-    }
-    decoded
 }
 
 /// Reads the children that matter; of the others nothing is counted, as of unknown fields.

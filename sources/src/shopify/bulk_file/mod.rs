@@ -27,16 +27,20 @@ use std::io::{BufRead, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ionflux_schemas::fault::FaultKind;
+use ionflux_schemas::fault::{Fault, FaultKind, Place};
+use ionflux_schemas::letter::Letter;
 
 use self::node::Head;
 use self::partition::{Entry, PARTS, Parts};
 use super::broken;
-use super::document::refused;
 use super::framing::DOCUMENT_BYTES_MAX;
 use super::webhook_file::{Reader, stopped};
+use crate::draft::{CUT_BYTES, Draft, Lines, sealed};
 use crate::error::SourceError;
 use crate::reading::{Decoded, Refusal, Setting};
+
+/// The name of the format.
+pub const FORMAT: &str = "shopify-bulk";
 
 /// Reads a bulk export; `source` names it in faults, `path` in errors.
 #[must_use]
@@ -54,6 +58,52 @@ pub fn read(reader: Reader, source: Arc<str>, path: PathBuf, setting: Setting) -
     }
 }
 
+/// Reads the letter of a line, or of the lines of a group, again.
+#[must_use]
+pub fn again(letter: &Letter, setting: &Setting) -> Decoded {
+    let source = Arc::clone(&letter.place.source);
+    let context = Context { source, path: PathBuf::new(), setting: setting.clone() };
+    let mut faults = Vec::new();
+    let mut group = Vec::new();
+    for (line, bytes) in Lines::of_letter(letter).zip(letter.bytes.split(|&byte| byte == b'\n')) {
+        match placed(bytes, line) {
+            Ok(None) => {}
+            Ok(Some(Node { text, .. })) => {
+                group.push(Entry { root: String::new(), line, text: text.to_owned() });
+            }
+            Err(refusal) => faults.push(context.fault(line, refusal)),
+        }
+    }
+    let mut decoded = assemble::group(&group.iter().collect::<Vec<_>>(), &context);
+    decoded.faults.extend(faults);
+    sealed(decoded, || {
+        let lines = letter.bytes.split(|&byte| byte == b'\n').count();
+        let draft = Draft::new(FORMAT, letter.place.clone(), setting, &*letter.bytes);
+        draft.lines(Lines::of_letter(letter).take(lines))
+    })
+}
+
+/// A line that is a node.
+struct Node<'a> {
+    own: Option<String>,
+    parent: Option<String>,
+    text: &'a str,
+}
+
+/// The node of a line, unless the line is blank.
+fn placed(bytes: &[u8], line: u64) -> Result<Option<Node<'_>>, Refusal> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Refusal::new(FaultKind::Syntax, "", "not valid UTF-8"))?;
+    let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { text };
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let head = serde_json::from_str::<Head<'_>>(text).map_err(|error| broken::refusal(&error));
+    let (own, parent) = head.and_then(|head| head.place())?;
+    Ok(Some(Node { own, parent, text }))
+}
+
 /// What is known beside the lines.
 struct Context {
     source: Arc<str>,
@@ -62,8 +112,21 @@ struct Context {
 }
 
 impl Context {
-    fn fault(&self, line: u64, refusal: Refusal) -> Decoded {
-        refused(refusal, None, &self.setting, &self.source, line)
+    fn fault(&self, line: u64, refusal: Refusal) -> Fault {
+        refusal.at(self.setting.shop_key(None), self.place(line))
+    }
+
+    fn place(&self, line: u64) -> Place {
+        Place { source: Arc::clone(&self.source), line }
+    }
+
+    /// The answer to a line that is no node.
+    fn refused(&self, line: u64, refusal: Refusal, bytes: &[u8], kept: Option<String>) -> Decoded {
+        let faults = vec![self.fault(line, refusal)];
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        sealed(Decoded { faults, ..Decoded::default() }, || {
+            Draft::new(FORMAT, self.place(line), &self.setting, bytes).cut(kept)
+        })
     }
 
     /// The error of temporary files that could not be written or read.
@@ -113,29 +176,22 @@ impl Reading {
         }
         self.line += 1;
         self.bytes += read as u64;
-        let broken = |reason: &str| {
-            let refusal = Refusal::new(FaultKind::Syntax, "", reason);
-            Ok(Some(Some(context.fault(self.line, refusal))))
-        };
         if read as u64 == limit && bytes.last() != Some(&b'\n') {
             let rest = self.reader.skip_until(b'\n');
             let rest = rest.map_err(|error| stopped(context.path.clone(), at(self), error))?;
             self.bytes += rest as u64;
-            return broken("a line is longer than 32 MiB");
+            let why = Refusal::new(FaultKind::Syntax, "", "a line is longer than 32 MiB");
+            let kept = Some(format!("the first {CUT_BYTES} bytes"));
+            let beginning = bytes.get(..CUT_BYTES).unwrap_or(&bytes);
+            return Ok(Some(Some(context.refused(self.line, why, beginning, kept))));
         }
-        let Ok(text) = std::str::from_utf8(&bytes) else { return broken("not valid UTF-8") };
-        let text = if self.line == 1 { text.trim_start_matches('\u{feff}') } else { text };
-        let text = text.trim();
-        if text.is_empty() {
-            return Ok(Some(None));
+        match placed(&bytes, self.line) {
+            Ok(None) => {}
+            Ok(Some(Node { own, parent, text })) => {
+                self.put(own, parent, text).map_err(|error| context.disk(error))?;
+            }
+            Err(why) => return Ok(Some(Some(context.refused(self.line, why, &bytes, None)))),
         }
-        let head = serde_json::from_str::<Head<'_>>(text).map_err(|error| broken::refusal(&error));
-        let placed = head.and_then(|head| head.place());
-        let (own, parent) = match placed {
-            Ok(placed) => placed,
-            Err(refusal) => return Ok(Some(Some(context.fault(self.line, refusal)))),
-        };
-        self.put(own, parent, text).map_err(|error| context.disk(error))?;
         Ok(Some(None))
     }
 

@@ -1,0 +1,279 @@
+//! The orders of an epoch joined into their dossiers, shard by shard, on as many threads as there
+//! are.
+//!
+//! ```text
+//! envelopes ─▶ 64 shards, a share for each thread: held ─▶ merge ─▶ contribution ─▶ bytes
+//! ```
+//!
+//! Invariant: an order is in one shard and a shard is on one thread, so that no two threads touch
+//! one dossier; what comes out does not depend on how many threads there are.
+
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use ionflux_schemas::dictionary::Dictionary;
+use ionflux_schemas::event::Event;
+use ionflux_schemas::fact::Fact;
+use ionflux_schemas::fault::{Fault, FaultKind, Place};
+use ionflux_schemas::key::{ShopKey, Version};
+
+use crate::codec::key::ORDER_ID_BYTES_MAX;
+use crate::codec::plain::PlainOrder;
+use crate::codec::{self, CodecError};
+use crate::contribution::{Contribution, contribution, plain};
+use crate::dossier::{Dossier, Merged, ROWS_MAX};
+use crate::entities::{Bytes, Entities, Table, Write};
+use crate::error::LedgerError;
+use crate::numbers::Numbers;
+use crate::shop::Shop;
+
+/// Fewer things than this are done before threads have started.
+const THREADED_MIN: usize = 64;
+
+/// What an epoch said of one order.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) key: Bytes,
+    /// The shop's number in keys.
+    pub(crate) shop: u32,
+    pub(crate) version: Version,
+    pub(crate) event: Event,
+}
+
+/// What the threads share.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) entities: &'a dyn Entities,
+    pub(crate) dictionary: &'a Dictionary,
+    pub(crate) shops: &'a [Arc<Shop>],
+    pub(crate) workers: usize,
+}
+
+/// What a shard's part of an epoch came to.
+#[derive(Debug, Default)]
+pub(crate) struct Joined {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) facts: Vec<(Fact, i64)>,
+    pub(crate) faults: Vec<(Fault, i64)>,
+    pub(crate) refused: Vec<Fault>,
+    /// How many dossiers are new, and how many bytes more all of them take.
+    pub(crate) entities: u64,
+    pub(crate) bytes: i64,
+}
+
+impl Joined {
+    /// Old out, new in; what stays the same is not told.
+    pub(crate) fn tell(&mut self, before: Contribution, after: Contribution) {
+        changes(before.facts, after.facts, |fact, diff| self.facts.push((fact, diff)));
+        changes(before.faults, after.faults, |fault, diff| self.faults.push((fault, diff)));
+    }
+}
+
+impl Context<'_> {
+    /// Does `run` for each part, on the threads if it is worth it; results in the parts' order.
+    pub(crate) fn each<T: Send, R: Send>(
+        &self,
+        parts: Vec<T>,
+        things: usize,
+        run: impl Fn(&mut Numbers<'_>, T) -> Result<R, LedgerError> + Sync,
+    ) -> Result<Vec<R>, LedgerError> {
+        let threads = self.workers.min(parts.len());
+        if threads < 2 || things < THREADED_MIN {
+            let mut numbers = Numbers::of(self.dictionary);
+            return parts.into_iter().map(|part| run(&mut numbers, part)).collect();
+        }
+        let queue = Mutex::new(parts.into_iter().enumerate());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut numbers = Numbers::of(self.dictionary);
+            let mut done = Vec::new();
+            while let Some((place, part)) = next() {
+                done.push((place, run(&mut numbers, part)?));
+            }
+            Ok::<_, LedgerError>(done)
+        };
+        let done = std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut done = vec![work()];
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            done.extend(threads.into_iter().map(join));
+            done.into_iter().collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut done: Vec<_> = done.into_iter().flatten().collect();
+        done.sort_unstable_by_key(|(place, _)| *place);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// Joins what was said of the orders of some shards.
+    pub(crate) fn join(
+        &self,
+        numbers: &mut Numbers<'_>,
+        said: Vec<Said>,
+    ) -> Result<Joined, LedgerError> {
+        let follower = followers(&said);
+        let mut joined = Joined::default();
+        joined.writes.reserve(said.len());
+        joined.facts.reserve(said.len() * 4);
+        let mut space = Vec::with_capacity(512);
+        let mut said: Vec<_> = said.into_iter().map(Some).collect();
+        // In the order of arrival, which is the order in memory.
+        for place in 0..said.len() {
+            let Some(first) = said[place].take() else { continue };
+            let key = first.key.clone();
+            let held = self.entities.get(Table::Dossiers, &key)?;
+            let shop = &self.shops[first.shop as usize];
+            let alone = follower[place] == 0;
+            let Some((before, mut dossier)) =
+                open(held.as_deref(), &first, (alone, shop), numbers)?
+            else {
+                continue;
+            };
+            let (mut changed, mut noted) = (false, false);
+            let (mut next, mut place) = (Some(first), place);
+            while let Some(Said { version, event, .. }) = next {
+                // Only rows can be too many, and only a row's order is named then.
+                let row = match &event {
+                    Event::Row(row) => Some(row.order.clone()),
+                    _ => None,
+                };
+                match dossier.merge(version, event) {
+                    Merged::Changed => changed = true,
+                    Merged::Noted => noted = true,
+                    Merged::Stale => {}
+                    Merged::Full => {
+                        joined.refused.extend(row.map(|order| too_many_rows(&shop.key, &order)));
+                    }
+                }
+                place = follower[place];
+                // Nothing follows itself: place 0 is the first of its key, if any.
+                next = if place == 0 { None } else { said[place].take() };
+            }
+            if changed {
+                joined.tell(before, contribution(&dossier, shop, numbers));
+            }
+            if changed || noted {
+                space.clear();
+                codec::dossier::encode(&dossier, &mut space);
+                let old = held.as_ref().map(|held| held.len() + key.len());
+                joined.entities += u64::from(old.is_none());
+                joined.bytes += (space.len() + key.len()) as i64 - old.unwrap_or(0) as i64;
+                joined.writes.push(Write::put(Table::Dossiers, key, &space));
+            }
+        }
+        // Neighbours go to the same places of the store.
+        joined.writes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(joined)
+    }
+}
+
+/// For each thing said, the place of the next about the same order; 0 if there is none.
+fn followers(said: &[Said]) -> Vec<usize> {
+    let mut follower = vec![0; said.len()];
+    let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(said.len());
+    for (place, said) in said.iter().enumerate() {
+        if let Some(earlier) = last.insert(&said.key, place) {
+            follower[earlier] = place;
+        }
+    }
+    follower
+}
+
+/// What an order contributed so far, and the dossier to join into; `None` if what was said is no
+/// news.
+fn open(
+    held: Option<&[u8]>,
+    first: &Said,
+    (alone, shop): (bool, &Shop),
+    numbers: &mut Numbers<'_>,
+) -> Result<Option<(Contribution, Dossier)>, LedgerError> {
+    let Some(bytes) = held else { return Ok(Some(Default::default())) };
+    match (&first.event, PlainOrder::read(bytes)?) {
+        (Event::Order(_), Some(order)) if alone => {
+            if order.version >= first.version {
+                return Ok(None);
+            }
+            // The new snapshot replaces all that is held, so that it need not be decoded.
+            let before = Contribution { facts: plain(order, shop, numbers)?, faults: Vec::new() };
+            Ok(Some((before, Dossier::default())))
+        }
+        _ => Ok(Some((contributed(shop, bytes, numbers)?, codec::dossier::decode(bytes)?))),
+    }
+}
+
+/// What a stored dossier contributes.
+pub(crate) fn contributed(
+    shop: &Shop,
+    bytes: &[u8],
+    numbers: &mut Numbers<'_>,
+) -> Result<Contribution, CodecError> {
+    if let Some(order) = PlainOrder::read(bytes)? {
+        return Ok(Contribution { facts: plain(order, shop, numbers)?, faults: Vec::new() });
+    }
+    Ok(contribution(&codec::dossier::decode(bytes)?, shop, numbers))
+}
+
+/// The order an event is about.
+pub(crate) fn order_of(event: &Event) -> Option<&str> {
+    match event {
+        Event::Order(order) => Some(&order.id),
+        Event::OrderDeleted { order } | Event::Redacted { order } => Some(order),
+        Event::OrderEdit(edit) => Some(&edit.order),
+        Event::Refund(refund) => Some(&refund.order),
+        Event::Row(row) => Some(&row.order),
+        Event::Zone { .. } => None,
+    }
+}
+
+fn too_many_rows(shop: &ShopKey, order: &str) -> Fault {
+    let reason = format!("order {order} has more than {ROWS_MAX} lines");
+    refusal(shop, order, FaultKind::Quantity, reason)
+}
+
+/// An order that was said to be larger than any may be.
+pub(crate) fn too_large(shop: &ShopKey, order: &str) -> Fault {
+    let reason = format!("order {order} holds an amount or quantity beyond what one record may");
+    refusal(shop, order, FaultKind::Amount, reason)
+}
+
+/// An order whose id is no platform's.
+pub(crate) fn too_long(shop: &ShopKey, order: &str) -> Fault {
+    let shown: String = order.chars().take(60).collect();
+    let reason = format!(
+        "the id of order {shown} has {} bytes; no more than {ORDER_ID_BYTES_MAX} are allowed",
+        order.len()
+    );
+    refusal(shop, &shown, FaultKind::Field, reason)
+}
+
+fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Fault {
+    let place = Place { source: "ledger".into(), line: 0 };
+    let subject = format!("order {order}").into();
+    Fault { shop: shop.clone(), kind, place, subject, reason: reason.into() }
+}
+
+/// The difference of two multisets, each kept in any order.
+fn changes<T: Ord>(mut before: Vec<T>, mut after: Vec<T>, mut tell: impl FnMut(T, i64)) {
+    if before.is_empty() {
+        return after.into_iter().for_each(|new| tell(new, 1));
+    }
+    before.sort_unstable();
+    after.sort_unstable();
+    let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
+    loop {
+        match (before.peek(), after.peek()) {
+            (Some(old), Some(new)) if old == new => {
+                before.next();
+                after.next();
+            }
+            (Some(old), Some(new)) if old > new => {
+                after.next().into_iter().for_each(|new| tell(new, 1))
+            }
+            (Some(_), _) => before.next().into_iter().for_each(|old| tell(old, -1)),
+            (None, Some(_)) => after.next().into_iter().for_each(|new| tell(new, 1)),
+            (None, None) => return,
+        }
+    }
+}

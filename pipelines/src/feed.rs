@@ -1,0 +1,114 @@
+//! The feed: the journal's tail into the engine, tick by tick.
+//!
+//! ```text
+//! journal: D D D T D D T D ...      everything up to a tick T is one epoch, now and whenever the
+//!          └─ 1 ─┘ └ 2 ┘            same tail is read again
+//! ```
+//!
+//! Invariant: an epoch and the position behind its tick are kept in one step, so that after a
+//! restart nothing is read twice and nothing is left out.
+
+use ionflux_schemas::delivery::{Entry, Position};
+use ionflux_schemas::time::{Epoch, UtcMs};
+use ionflux_sources::journal::reader::Reader;
+use ionflux_sources::list::read_delivery;
+
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::runtime::Computation;
+
+/// The name under which the ledger keeps how far the journal was read.
+const JOURNAL: &str = "journal";
+
+/// The journal's reader and the engine it feeds.
+pub struct Feed<C: Computation> {
+    engine: Engine<C>,
+    reader: Reader,
+    reached: Position,
+    read: Position,
+    oldest: Option<UtcMs>,
+}
+
+/// One epoch that was counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Closed {
+    /// Its number.
+    pub epoch: Epoch,
+    /// The tick that ended it.
+    pub at: UtcMs,
+    /// When its oldest delivery came, if it has any.
+    pub oldest: Option<UtcMs>,
+}
+
+/// How far the ledger of an engine has read the journal.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn reached<C: Computation>(engine: &Engine<C>) -> Result<Position, Failure> {
+    let kept = engine.ledger().progress(JOURNAL)?;
+    let number = kept.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+    Ok(Position(number.unwrap_or(0)))
+}
+
+impl<C: Computation> Feed<C> {
+    /// A feed into a hydrated engine, from where its ledger stopped; the reader stands there.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn new(engine: Engine<C>, reader: Reader) -> Result<Self, Failure> {
+        let reached = reached(&engine)?;
+        Ok(Self { engine, reader, reached, read: reached, oldest: None })
+    }
+
+    /// Reads at most one epoch of what is durable; `None` when its tick is not there yet.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or the epoch could not be kept or counted.
+    pub fn step(&mut self, durable: Position) -> Result<Option<Closed>, Failure> {
+        while let Some(record) = self.reader.next(durable)? {
+            self.read = record.end;
+            match record.entry {
+                Entry::Delivery(delivery) => {
+                    self.oldest = self.oldest.or(Some(delivery.received_at));
+                    self.engine.add(read_delivery(&delivery, record.at));
+                }
+                Entry::Tick(at) => {
+                    self.engine.note(JOURNAL, record.end.0.to_be_bytes().to_vec());
+                    self.engine.close_epoch(Some(at))?;
+                    self.reached = record.end;
+                    let (epoch, oldest) = (self.engine.epoch(), self.oldest.take());
+                    return Ok(Some(Closed { epoch, at, oldest }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes everything counted so far survive a power cut; gives the position below which the
+    /// journal is no longer needed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&mut self) -> Result<Position, Failure> {
+        self.engine.sync()?;
+        Ok(self.reached)
+    }
+
+    /// How far the journal was read: counted up to the last tick before it.
+    #[must_use]
+    pub fn read(&self) -> Position {
+        self.read
+    }
+
+    /// The engine.
+    pub fn engine(&mut self) -> &mut Engine<C> {
+        &mut self.engine
+    }
+
+    /// Ends the feed. What was read behind the last tick is not counted: it is read again.
+    #[must_use]
+    pub fn into_engine(mut self) -> Engine<C> {
+        self.engine.forget();
+        self.engine
+    }
+}

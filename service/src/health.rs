@@ -1,0 +1,66 @@
+//! The board where components say how they are, and anybody reads it.
+//!
+//! Invariant: a component's `since` moves only when its condition does, so that a reason that is
+//! said again, or in other words, does not make a stall look young.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ionflux_schemas::health::{Condition, Health};
+use ionflux_schemas::time::UtcMs;
+
+/// How every component is. The components are those of one program, which bounds them.
+#[derive(Debug, Default)]
+pub struct HealthBoard {
+    components: Mutex<BTreeMap<Box<str>, Health>>,
+}
+
+impl HealthBoard {
+    /// Says how a component is now, and why in words, which are empty while all is well.
+    pub fn set(&self, component: &str, condition: Condition, reason: &str, now: UtcMs) {
+        let mut components = self.components();
+        let known = components.entry(component.into()).or_insert_with(|| Health {
+            component: component.into(),
+            state: condition,
+            since: now,
+            reason: Box::default(),
+        });
+        if known.state != condition {
+            (known.state, known.since) = (condition, now);
+        }
+        known.reason = reason.into();
+    }
+
+    /// Takes over what a component says of itself.
+    pub fn put(&self, health: Health) {
+        self.components().insert(health.component.clone(), health);
+    }
+
+    /// Every component, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Health> {
+        self.components().values().cloned().collect()
+    }
+
+    fn components(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Health>> {
+        self.components.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_when_the_condition_changed() {
+        let board = HealthBoard::default();
+        let told = || board.list().into_iter().map(|health| (health.since.0, health.reason));
+        board.set("kafka", Condition::Starting, "", UtcMs(1));
+        board.set("kafka", Condition::Stalled, "the broker is away", UtcMs(2));
+        board.set("kafka", Condition::Stalled, "the broker refused", UtcMs(3));
+        assert!(told().eq([(2, "the broker refused".into())]));
+        board.set("kafka", Condition::Running, "", UtcMs(4));
+        board.set("disk", Condition::Running, "", UtcMs(5));
+        assert!(told().eq([(5, "".into()), (4, "".into())]));
+    }
+}

@@ -1,0 +1,71 @@
+//! One delivery of a Shopify webhook, as the journal kept it.
+//!
+//! Invariant: pure; what is said depends on the headers and the body alone, never on when or how
+//! often the delivery came.
+
+use std::sync::Arc;
+
+use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::fault::{FaultKind, Place};
+use ionflux_schemas::key::content_hash;
+
+use super::webhook::{Webhook, records};
+use super::webhook_file::FORMAT;
+use crate::draft::delivered;
+use crate::reading::{Decoded, Refusal, Setting};
+
+/// The name of the source.
+pub const SOURCE: &str = FORMAT;
+
+/// What a delivery says; `position` is where the journal has it.
+#[must_use]
+pub fn read(delivery: &Delivery, position: Position) -> Decoded {
+    read_as(delivery, position, &Setting::of_delivery(delivery))
+}
+
+/// What a delivery says where its reader is told more than the delivery.
+#[must_use]
+pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> Decoded {
+    // Webhooks have their names with `X-`, the newer events without.
+    let header = |name: &str| {
+        let text = delivery.headers.get(format!("x-shopify-{name}").as_str());
+        text.or_else(|| delivery.headers.get(format!("shopify-{name}").as_str()))
+            .map(|text| &**text)
+    };
+    let shop = header("shop-domain").map(str::trim).filter(|shop| !shop.is_empty());
+    let mut decoded = Decoded::default();
+    let mut refused = |refusal: Refusal| {
+        let place = Place { source: Arc::from(SOURCE), line: 0 };
+        decoded.faults.push(named(refusal, delivery).at(setting.shop_key(shop), place));
+    };
+    let mut envelopes = Vec::new();
+    match std::str::from_utf8(&delivery.body) {
+        Ok(body) => {
+            let webhook = Webhook {
+                topic: header("topic"),
+                shop,
+                triggered_at: header("triggered-at"),
+                test: header("test").is_some_and(|test| !test.eq_ignore_ascii_case("false")),
+                body,
+            };
+            for outcome in records(&webhook, setting) {
+                match outcome {
+                    Ok(said) => envelopes.extend(said),
+                    Err(refusal) => refused(refusal),
+                }
+            }
+        }
+        Err(_) => refused(Refusal::new(FaultKind::Syntax, "", "not valid UTF-8")),
+    }
+    decoded.envelopes = envelopes;
+    delivered(decoded, delivery, position, setting)
+}
+
+/// A refusal that is told from others of its reason, and is the same when the delivery comes again.
+pub fn named(refusal: Refusal, delivery: &Delivery) -> Refusal {
+    if !refusal.subject.is_empty() {
+        return refusal;
+    }
+    let hash = content_hash(&delivery.body) >> 64;
+    Refusal { subject: format!("delivery {hash:016x}").into(), ..refusal }
+}

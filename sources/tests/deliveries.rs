@@ -1,0 +1,151 @@
+//! Deliveries out of the journal: read by their source, faults told apart by content.
+//!
+//! Invariant: when a delivery came, and where the journal has it, changes its letter alone.
+
+#![allow(clippy::unwrap_used)]
+
+use ionflux_schemas::currency::Currency;
+use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::event::Event;
+use ionflux_schemas::fault::FaultKind;
+use ionflux_schemas::time::UtcMs;
+use ionflux_sources::letters::{Changes, read_again};
+use ionflux_sources::list::read_delivery;
+use ionflux_sources::reading::Decoded;
+
+const ORDER: &str = include_str!("../fixtures/shopify/order_tax_inclusive.json");
+const NO_CURRENCY: &str = include_str!("../fixtures/shopify/order_without_a_currency.json");
+const REDACT: &str = r#"{"shop_id":954889,"shop_domain":"a.myshopify.com",
+    "customer":{"id":191167,"email":"john@example.com"},"orders_to_redact":[299938,280263]}"#;
+
+fn delivery(headers: &[(&str, &str)], body: &[u8]) -> Delivery {
+    Delivery {
+        source: "shopify-webhooks".into(),
+        workspace: "w".into(),
+        received_at: UtcMs(5),
+        headers: headers.iter().map(|&(name, text)| (name.into(), text.into())).collect(),
+        body: body.into(),
+    }
+}
+
+fn of(topic: &str, body: &str) -> Delivery {
+    let headers = [
+        ("x-shopify-topic", topic),
+        ("x-shopify-shop-domain", "a.myshopify.com"),
+        ("x-shopify-triggered-at", "2026-03-01T09:30:00Z"),
+    ];
+    delivery(&headers, body.as_bytes())
+}
+
+fn read(delivery: &Delivery) -> Decoded {
+    let decoded = read_delivery(delivery, Position(9));
+    assert_eq!(decoded.faults.is_empty(), decoded.letter.is_none());
+    if let Some(letter) = &decoded.letter {
+        assert_eq!(read_again(letter, &Changes::default()).unwrap(), decoded);
+    }
+    decoded
+}
+
+fn told(decoded: &Decoded) -> Vec<String> {
+    let faults = decoded.faults.iter();
+    let shown = |f: &ionflux_schemas::fault::Fault| {
+        format!("{} {} {} [{}] {}", f.shop, f.place, f.kind.name(), f.subject, f.reason)
+    };
+    faults.map(shown).collect()
+}
+
+#[test]
+fn headers_say_what_a_body_is_with_either_prefix() {
+    let decoded = read(&of("orders/create", ORDER));
+    assert!(matches!(decoded.envelopes[0].event, Event::Order(_)));
+    assert_eq!(decoded.envelopes[0].shop.to_string(), "w/a.myshopify.com");
+    assert_ne!(decoded.envelopes[0].version.raised_at, UtcMs(0));
+    let newer: Vec<(String, String)> = of("orders/create", ORDER)
+        .headers
+        .into_iter()
+        .map(|(name, text)| (name.trim_start_matches("x-").to_owned(), text.into()))
+        .collect();
+    let newer: Vec<(&str, &str)> = newer.iter().map(|(n, t)| (&**n, &**t)).collect();
+    assert_eq!(read(&delivery(&newer, ORDER.as_bytes())), decoded);
+
+    let deleted = read(&of("orders/delete", r#"{"id":820982911946154508}"#));
+    assert!(matches!(deleted.envelopes[0].event, Event::OrderDeleted { .. }));
+    let mut test = of("orders/create", ORDER);
+    test.headers.insert("x-shopify-test".into(), "true".into());
+    assert_eq!(read(&test).faults[0].kind, FaultKind::Unsupported);
+}
+
+#[test]
+fn each_order_of_a_redaction_is_redacted() {
+    let decoded = read(&of("customers/redact", REDACT));
+    let orders: Vec<&str> = decoded
+        .envelopes
+        .iter()
+        .map(|envelope| match &envelope.event {
+            Event::Redacted { order } => &**order,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((orders, decoded.faults.len()), (vec!["299938", "280263"], 0));
+
+    let shop = delivery(&[("x-shopify-topic", "customers/redact")], REDACT.as_bytes());
+    assert_eq!(read(&shop).envelopes[0].shop.to_string(), "w/a.myshopify.com");
+    let bare = delivery(&[], REDACT.as_bytes());
+    assert_eq!(read(&bare).envelopes.len(), 2);
+
+    let none = REDACT.replace("[299938,280263]", "[]");
+    assert_eq!(read(&of("customers/redact", &none)), Decoded::default());
+    let half = read(&of("customers/redact", &REDACT.replace("299938", "2.5")));
+    assert_eq!((half.envelopes.len(), half.faults.len()), (1, 1));
+    let missing = told(&read(&of("customers/redact", "{\"shop_id\":1}")));
+    assert!(missing[0].ends_with("the redaction request has no orders_to_redact"), "{missing:?}");
+    for topic in ["shop/redact", "customers/data_request"] {
+        let decoded = read(&of(topic, r#"{"shop_id":1,"shop_domain":"a.myshopify.com"}"#));
+        assert_eq!(decoded.faults[0].kind, FaultKind::Unsupported, "{topic}");
+    }
+}
+
+#[test]
+fn broken_deliveries_are_told_apart_by_what_they_hold() {
+    let one = read(&of("orders/create", "{\"id\":"));
+    let shown = told(&one);
+    let start = "w/a.myshopify.com shopify-webhooks syntax [delivery ";
+    assert!(shown[0].starts_with(start), "{shown:?}");
+    let two = read(&of("orders/create", "{\"ix\":"));
+    assert_ne!(one.faults, two.faults);
+    let mut late = of("orders/create", "{\"id\":");
+    late.received_at = UtcMs(99);
+    let later = read_delivery(&late, Position(1234));
+    assert_eq!(later.faults, one.faults);
+    let (letter, first) = (later.letter.unwrap(), one.letter.unwrap());
+    assert_eq!(letter.id(), first.id());
+    assert_eq!((letter.position, letter.received_at), (Some(Position(1234)), Some(UtcMs(99))));
+    let names: Vec<&str> = first.context.keys().map(|name| &**name).collect();
+    let expected = [
+        "header.x-shopify-shop-domain",
+        "header.x-shopify-topic",
+        "header.x-shopify-triggered-at",
+        "workspace",
+    ];
+    assert_eq!(names, expected);
+    let bytes = delivery(&[], b"\xff{}");
+    assert!(told(&read(&bytes))[0].ends_with("not valid UTF-8"));
+}
+
+#[test]
+fn a_source_nobody_knows_is_a_fault_with_its_letter() {
+    let unknown = Delivery { source: "csv".into(), ..of("orders/create", ORDER) };
+    let decoded = read(&unknown);
+    assert_eq!(decoded.faults[0].kind, FaultKind::Unsupported);
+    assert!(told(&decoded)[0].contains("nothing reads deliveries of \"csv\""));
+    assert_eq!(&*decoded.letter.unwrap().bytes, ORDER.as_bytes());
+}
+
+#[test]
+fn a_delivery_is_read_again_after_a_fix() {
+    let decoded = read(&of("orders/create", NO_CURRENCY));
+    let letter = decoded.letter.unwrap();
+    let currency = Some(Currency::parse("EUR").unwrap());
+    let again = read_again(&letter, &Changes { currency, ..Changes::default() }).unwrap();
+    assert_eq!((again.faults, again.envelopes.len()), (vec![], 1));
+}
