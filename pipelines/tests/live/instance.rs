@@ -130,6 +130,33 @@ impl Instance {
         done();
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// The signature of a body.
+    pub fn sign(&self, body: &str) -> String {
+        Secrets::new([SECRET]).sign(body.as_bytes()).unwrap()
+    }
+
+    /// Sends a body to a workspace's door; gives the status.
+    pub fn post(&self, workspace: &str, signature: Option<&str>, body: &str) -> u16 {
+        let address = format!("{}/webhooks/shopify/{workspace}", self.address);
+        let mut request = agent().post(address).header("x-shopify-topic", "orders/create");
+        if let Some(signature) = signature {
+            request = request.header("x-shopify-hmac-sha256", signature);
+        }
+        request.send(body).unwrap().status().as_u16()
+    }
+
+    /// Asks for a path; gives status and text.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut answer = agent().get(format!("{}{path}", self.address)).call().unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), text)
+    }
+
     fn deliver(&self, agent: &ureq::Agent, secrets: &Secrets, sent: &Sent) -> Option<u16> {
         let answer = agent
             .post(format!("{}/webhooks/shopify/acme", self.address))

@@ -4,16 +4,12 @@
 //! `IONFLUX_KILL_CYCLES` (50) says how often it is killed, `IONFLUX_SEED` (1) by which dice; both
 //! are printed, so that a failure can be repeated with the same phases.
 
-#![allow(clippy::unwrap_used)]
-
-mod instance;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use instance::{Instance, Load, SECRET, SECRET_VARIABLE};
+use crate::instance::{Instance, Load, SECRET, SECRET_VARIABLE};
 
 /// Deliveries of the whole test, broken and repeated ones included.
 const DELIVERIES: usize = 3_000;

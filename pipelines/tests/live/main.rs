@@ -1,0 +1,7 @@
+//! The live program over its sockets: taking, refusing, coming up, going down, and being killed.
+
+#![allow(clippy::unwrap_used)]
+
+mod instance;
+mod kill;
+mod run;

@@ -1,0 +1,8 @@
+//! The program as its user runs it: what it prints, what it leaves, and how it refuses.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod faults;
+mod history;
+mod state;

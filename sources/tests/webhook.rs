@@ -1,0 +1,148 @@
+//! The doors for webhooks without a socket: what is taken, what is refused, and what comes back
+//! when there is no room.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use ionflux_schemas::delivery::{Delivery, Entry, Position};
+use ionflux_schemas::time::UtcMs;
+use ionflux_sources::clock::Stepped;
+use ionflux_sources::inbox::Inbox;
+use ionflux_sources::inbox::metrics::JournalMetrics;
+use ionflux_sources::inbox::scribe::Scribe;
+use ionflux_sources::journal::memory::{Fault, Memory};
+use ionflux_sources::journal::{Journal, Limits};
+use ionflux_sources::shopify::signature::Secrets;
+use ionflux_sources::webhook::{BODY_BYTES_MAX, Doors, router};
+use prometheus::Registry;
+use tower::ServiceExt;
+
+struct Bench {
+    inbox: Inbox,
+    files: Memory,
+    router: Router,
+}
+
+impl Bench {
+    fn new(max_bytes: u64) -> Self {
+        let files = Memory::new(1);
+        let limits = Limits { segment_bytes: 4_000, ..Limits::new(max_bytes) };
+        let (journal, opened) = Journal::open(Box::new(files.clone()), limits).unwrap();
+        let clock = Arc::new(Stepped::new(UtcMs(1_772_323_200_000)));
+        let metrics = JournalMetrics::new(&Registry::new()).unwrap();
+        let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
+        let inbox = Inbox::open(scribe).unwrap();
+        let shopify = BTreeMap::from([("acme".to_owned(), Secrets::new(["secret"]))]);
+        let doors = Doors { inbox: inbox.clone(), clock, shopify: Arc::new(shopify) };
+        Self { inbox, files, router: router(doors) }
+    }
+
+    /// Sends a signed body; gives the status and `Retry-After`.
+    fn send(&self, body: &[u8], headers: &[(&str, &str)]) -> (StatusCode, Option<u32>) {
+        let mut request = Request::post("/webhooks/shopify/acme")
+            .header("x-shopify-hmac-sha256", Secrets::new(["secret"]).sign(body).unwrap());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.ask(request.body(Body::from(body.to_vec())).unwrap())
+    }
+
+    fn ask(&self, request: Request<Body>) -> (StatusCode, Option<u32>) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let response = runtime.block_on(self.router.clone().oneshot(request)).unwrap();
+        let after = response.headers().get("retry-after");
+        (response.status(), after.map(|after| after.to_str().unwrap().parse().unwrap()))
+    }
+
+    fn kept(&self) -> Vec<Delivery> {
+        self.inbox.close();
+        let mut reader = self.inbox.read(Position(0));
+        let durable = *self.inbox.durable().borrow();
+        let mut kept = Vec::new();
+        while let Some(record) = reader.next(durable).unwrap() {
+            if let Entry::Delivery(delivery) = record.entry {
+                kept.push(delivery);
+            }
+        }
+        kept
+    }
+}
+
+#[test]
+fn a_delivery_is_kept_as_it_came_with_the_headers_its_reader_needs() {
+    let bench = Bench::new(1 << 20);
+    let long = "x".repeat(600);
+    let headers = [
+        ("X-Shopify-Topic", "orders/create"),
+        ("shopify-shop-domain", "a.myshopify.com"),
+        ("x-shopify-webhook-id", long.as_str()),
+        ("authorization", "never kept"),
+    ];
+    assert_eq!(bench.send(b"\xff not even text", &headers), (StatusCode::OK, None));
+    let kept = bench.kept();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(&*kept[0].body, b"\xff not even text");
+    assert_eq!((&*kept[0].source, &*kept[0].workspace), ("shopify-webhooks", "acme"));
+    let names: Vec<&str> = kept[0].headers.keys().map(|name| &**name).collect();
+    assert_eq!(names, ["x-shopify-shop-domain", "x-shopify-topic"]);
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let bench = Bench::new(1 << 20);
+    let signed = |body: &'static str| Secrets::new(["secret"]).sign(body.as_bytes()).unwrap();
+    let post = |path: &str, signature: Option<String>| {
+        let mut request = Request::post(path);
+        if let Some(signature) = signature {
+            request = request.header("x-shopify-hmac-sha256", signature);
+        }
+        bench.ask(request.body(Body::from("{}")).unwrap()).0
+    };
+    assert_eq!(post("/webhooks/shopify/acme", None), StatusCode::UNAUTHORIZED);
+    assert_eq!(post("/webhooks/shopify/acme", Some(signed("{ }"))), StatusCode::UNAUTHORIZED);
+    assert_eq!(post("/webhooks/shopify/other", Some(signed("{}"))), StatusCode::UNAUTHORIZED);
+    let large = vec![b' '; BODY_BYTES_MAX + 1];
+    assert_eq!(bench.send(&large, &[]).0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(bench.kept().is_empty());
+}
+
+#[test]
+fn without_room_it_says_when_to_come_again_and_keeps_what_it_took() {
+    let bench = Bench::new(20_000);
+    let body = [b' '; 1_500];
+    let mut taken = 0;
+    let refused = loop {
+        let (status, after) = bench.send(&body, &[]);
+        if status != StatusCode::OK {
+            break (status, after);
+        }
+        taken += 1;
+        assert!(taken < 20, "the limit is not held");
+    };
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.1.is_some_and(|seconds| seconds > 0), "no Retry-After");
+    assert!(taken >= 8, "{taken}");
+    assert_eq!(bench.kept().len(), taken);
+}
+
+#[test]
+fn a_disk_that_fails_once_costs_one_answer() {
+    let bench = Bench::new(1 << 20);
+    assert_eq!(bench.send(b"one", &[]).0, StatusCode::OK);
+    bench.files.fail_next(Fault::SyncError);
+    let (status, after) = bench.send(b"two", &[]);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(after.is_some());
+    assert_eq!(bench.send(b"three", &[]).0, StatusCode::OK);
+    let bodies: Vec<_> = bench.kept().into_iter().map(|kept| kept.body.to_vec()).collect();
+    assert_eq!(bodies, [b"one".to_vec(), b"three".to_vec()]);
+}
