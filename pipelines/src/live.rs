@@ -179,7 +179,11 @@ impl Instance {
     /// Shows the views that were hidden while they were behind the kept ones.
     fn reveal(&mut self) -> Result<(), Failure> {
         self.feed.engine().settle()?;
-        self.parts.store.reveal();
+        if !self.parts.store.reveal() {
+            let problem = "the kept views are of a later epoch than ledger and journal give: was \
+                           an older state folder put back? They are shown until it is reached";
+            tracing::error!("{problem}");
+        }
         self.parts.store.set_phase(Phase::Live);
         self.parts.board.set("ledger", Condition::Running, "", self.parts.clock.now());
         Ok(())

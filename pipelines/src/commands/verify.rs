@@ -78,7 +78,8 @@ fn said(verdict: &Verdict, seconds: f64) -> String {
         Some(kept) if kept != epoch => {
             let _ = writeln!(
                 text,
-                "the views on disk are of epoch {kept}, older than the ledger: not compared"
+                "the views on disk are of epoch {kept} and were not compared: the next \
+                 ionflux run or replay makes them again"
             );
         }
         Some(_) if !verdict.outdated.is_empty() => {

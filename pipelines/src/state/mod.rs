@@ -61,9 +61,11 @@ impl State {
         }
         if Self::format(folder)? == upgrade::FROM {
             upgrade::upgrade(folder)?;
+            upgrade::forget_views(folder)?;
             write_whole(&folder.join("FORMAT"), FORMAT.as_bytes()).map_err(failed)?;
-            upgrade::clean_up(folder)?;
         }
+        // Here and not above: an upgrade may have been cut off just before.
+        upgrade::clean_up(folder)?;
         Ok(Self { folder: folder.into(), _lock: Some(lock) })
     }
 

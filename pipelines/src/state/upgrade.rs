@@ -40,9 +40,15 @@ pub(super) fn upgrade(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what the upgrade replaced.
+/// Removes the ledger that was replaced.
 pub(super) fn clean_up(folder: &Path) -> Result<(), Failure> {
     remove(&folder.join("ledger.old"))
+}
+
+/// Removes the views that were kept before the upgrade: their epochs were counted otherwise, and
+/// they are made again from the ledger.
+pub(super) fn forget_views(folder: &Path) -> Result<(), Failure> {
+    remove(&folder.join("views"))
 }
 
 fn remove(folder: &Path) -> Result<(), Failure> {
