@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ionflux::assemble;
+use ionflux::assemble::{self, Options};
 use ionflux::live::{Live, Parts};
 use ionflux::meter::Meter;
 use ionflux::state::State;
+use ionflux_ledger::BaseZone;
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::time::UtcMs;
@@ -104,16 +105,18 @@ impl Bench {
         let inbox = Inbox::open(Scribe::new(journal, &opened, Arc::clone(&clock), metrics))?;
         let dictionary = Arc::new(Dictionary::new());
         let store = Arc::new(Store::hydrating(assemble::empty(&dictionary)));
+        let (base_zone, workers) = (BaseZone::Unknown, 1);
+        let options = Options { state: None, base_zone, workers };
+        let ledger = assemble::ledger(Some(&state), dictionary, &options).map_err(said)?;
         let parts = Parts {
             state,
             inbox: inbox.clone(),
+            ledger,
             store: Arc::clone(&store),
-            dictionary,
-            shops: Arc::default(),
             clock: Arc::clone(&clock),
             meter: Meter::new(&registry).map_err(said)?,
             board: Arc::new(HealthBoard::default()),
-            workers: 1,
+            workers,
         };
         let live = Live::start(parts, || {}).map_err(said)?;
         Ok(Self { inbox, store, clock, live })

@@ -14,7 +14,7 @@ use ionflux_operators::list;
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::snapshot::Snapshot;
-use ionflux_schemas::time::Zone;
+use ionflux_schemas::time::{Epoch, Zone};
 use ionflux_service::store::Store;
 
 use crate::engine::Engine;
@@ -121,5 +121,21 @@ pub fn ledger(
         None => Disk::temporary()?,
     };
     let zone = options.base_zone.clone();
-    Ok(Ledger::open(Box::new(entities), dictionary, zone, options.workers)?)
+    let ledger = Ledger::open(Box::new(entities), dictionary, zone, options.workers)?;
+    // Views that cannot be read are made again; here they only bear witness.
+    let kept = state.and_then(|state| state.views_if_kept().ok().flatten());
+    if let (Some(views), Epoch(0)) = (kept, ledger.epoch()?)
+        && views.epoch > Epoch(0)
+    {
+        let folder = state.map(State::ledger).unwrap_or_default();
+        let problem = format!(
+            "{}: the ledger is empty, and the views beside it are of epoch {}",
+            folder.display(),
+            views.epoch
+        );
+        let hint = "the ledger's files are lost: put a copy of the state folder back, or replay \
+                    into a new one";
+        return Err(Failure::world(problem, hint));
+    }
+    Ok(ledger)
 }

@@ -51,7 +51,7 @@ impl<C: Computation> Engine<C> {
     ///
     /// # Errors
     /// When the ledger cannot be read, or the dataflow stopped.
-    pub fn hydrate(&mut self, told: impl FnMut(u64, u64)) -> Result<(), Failure> {
+    pub fn hydrate(&mut self, mut told: impl FnMut(u64, u64)) -> Result<(), Failure> {
         if self.epoch == Epoch(0) {
             return Ok(());
         }
@@ -61,7 +61,16 @@ impl<C: Computation> Engine<C> {
             let part = Moment { as_of: *as_of, upper: None };
             Ok::<_, Failure>(count_all(computation, differences, part)?)
         };
-        ledger.hydrate_with(HYDRATION_FACTS, portion, told)?;
+        let (mut read, expected) = (0, ledger.stats().entities);
+        ledger.hydrate_with(HYDRATION_FACTS, portion, |done, total| {
+            read = done;
+            told(done, total);
+        })?;
+        if read != expected {
+            let problem = format!("the ledger holds {read} of its {expected} entities");
+            let hint = "files of its folder are lost: put a copy of the state folder back";
+            return Err(Failure::world(problem, hint));
+        }
         let last = Moment { as_of: self.as_of, upper: Some(self.epoch) };
         self.computation.count(Differences::default(), last)?;
         Ok(self.computation.settle()?)

@@ -8,6 +8,7 @@
 //! Invariant: an epoch and the position behind its tick are kept in one step, so that after a
 //! restart nothing is read twice and nothing is left out.
 
+use ionflux_ledger::Ledger;
 use ionflux_schemas::delivery::{Entry, Position};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_sources::journal::reader::Reader;
@@ -40,12 +41,12 @@ pub struct Closed {
     pub oldest: Option<UtcMs>,
 }
 
-/// How far the ledger of an engine has read the journal.
+/// How far a ledger has read the journal.
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub fn reached<C: Computation>(engine: &Engine<C>) -> Result<Position, Failure> {
-    let kept = engine.ledger().progress(JOURNAL)?;
+pub fn reached(ledger: &Ledger) -> Result<Position, Failure> {
+    let kept = ledger.progress(JOURNAL)?;
     let number = kept.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
     Ok(Position(number.unwrap_or(0)))
 }
@@ -56,7 +57,7 @@ impl<C: Computation> Feed<C> {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn new(engine: Engine<C>, reader: Reader) -> Result<Self, Failure> {
-        let reached = reached(&engine)?;
+        let reached = reached(engine.ledger())?;
         Ok(Self { engine, reader, reached, read: reached, oldest: None })
     }
 

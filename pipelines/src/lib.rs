@@ -28,4 +28,5 @@ pub mod verify;
 
 pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod serve;

@@ -9,15 +9,14 @@
 //! Invariant: the journal takes deliveries from the first moment to the last; readers see the
 //! views that were kept until those of the ledger and the whole journal are ready.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ionflux_ledger::BaseZone;
-use ionflux_ledger::shop::Shops;
+use ionflux_ledger::Ledger;
+use ionflux_schemas::batch::Batch;
 use ionflux_schemas::delivery::Position;
-use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::health::Condition;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_service::health::HealthBoard;
@@ -25,13 +24,12 @@ use ionflux_service::store::{Phase, Store};
 use ionflux_sources::clock::Clock;
 use ionflux_sources::inbox::Inbox;
 
-use crate::assemble::{self, Options};
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::feed::{self, Feed};
 use crate::keeper::Keeper;
 use crate::meter::Meter;
-use crate::runtime::threads::Threads;
+use crate::runtime::threads::{DownTogether, Threads};
 use crate::state::State;
 
 /// How often the ledger is made to survive a power cut and the journal is trimmed behind it. What
@@ -39,6 +37,10 @@ use crate::state::State;
 const SYNC_MS: i64 = 2_000;
 /// How often the views are kept for the next start: each time costs as much as they are large.
 const KEEP_MS: i64 = 60_000;
+/// How often the size of what is held is told to the metrics.
+const TELL_MS: i64 = 10_000;
+/// How long a stop may count on; what is left then is counted after the next start.
+const STOP_MS: i64 = 5_000;
 /// The longest wait for a delivery before the feed looks whether it should stop.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
@@ -48,12 +50,10 @@ pub struct Parts {
     pub state: Arc<State>,
     /// The journal's door, which also says what is durable.
     pub inbox: Inbox,
+    /// What the journal was counted into.
+    pub ledger: Ledger,
     /// What readers see.
     pub store: Arc<Store>,
-    /// The names behind the store's numbers.
-    pub dictionary: Arc<Dictionary>,
-    /// Where the shops will be, for the dashboard.
-    pub shops: Arc<OnceLock<Arc<Shops>>>,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
     /// Metrics.
@@ -80,6 +80,7 @@ impl Live {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let work = move || {
+            let _down = DownTogether("the feed");
             let result = Instance::open(parts).and_then(|instance| instance.follow(&asked));
             ended();
             result
@@ -105,108 +106,128 @@ impl Live {
 
 /// A hydrated instance.
 struct Instance {
-    parts: Parts,
+    world: World,
     feed: Feed<Threads>,
     keeper: Keeper,
-    synced_at: UtcMs,
-    kept_at: UtcMs,
+    due: Due,
     synced: Epoch,
     kept: Epoch,
 }
 
+/// What surrounds the feed.
+struct World {
+    state: Arc<State>,
+    inbox: Inbox,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    meter: Meter,
+    board: Arc<HealthBoard>,
+}
+
+/// When each of the rounds was made last.
+struct Due {
+    synced_at: UtcMs,
+    kept_at: UtcMs,
+    told_at: UtcMs,
+}
+
 impl Instance {
     fn open(parts: Parts) -> Result<Self, Failure> {
-        let now = parts.clock.now();
-        parts.board.set("ledger", Condition::Starting, "hydrating", now);
-        let (base_zone, workers) = (BaseZone::Unknown, parts.workers);
-        let options = Options { state: None, base_zone, workers };
-        let dictionary = Arc::clone(&parts.dictionary);
-        let ledger = assemble::ledger(Some(&parts.state), dictionary, &options)?;
-        // Set once: this is the only instance of these parts.
-        let _first = parts.shops.set(ledger.shops());
-        let (store, meter) = (Arc::clone(&parts.store), parts.meter.clone());
-        let clock = Arc::clone(&parts.clock);
-        let publish = move |batch: ionflux_schemas::batch::Batch| {
-            store.apply(&batch);
-            meter.published(batch.upper, clock.now());
+        let Parts { state, inbox, ledger, store, clock, meter, board, workers } = parts;
+        let now = clock.now();
+        board.set("ledger", Condition::Starting, "hydrating", now);
+        let journal = inbox.clone();
+        board.ask(move || journal.health());
+        let (shown, told, time) = (Arc::clone(&store), meter.clone(), Arc::clone(&clock));
+        let publish = move |batch: Batch| {
+            shown.apply(&batch);
+            told.published(batch.upper, time.now());
         };
         let mut engine = Engine::new(ledger, Threads::start(workers, publish)?)?;
         engine.hydrate(|done, total| {
-            parts.store.set_hydration(done, total);
-            parts.meter.hydrated(done, total);
+            store.set_hydration(done, total);
+            meter.hydrated(done, total);
         })?;
-        let reader = parts.inbox.read(feed::reached(&engine)?);
+        let reader = inbox.read(feed::reached(engine.ledger())?);
         let epoch = engine.epoch();
         let feed = Feed::new(engine, reader)?;
-        let keeper = Keeper::start(parts.state.views_folder())?;
-        let (synced_at, kept_at) = (now, now);
+        let keeper = Keeper::start(state.views_folder())?;
+        let due = Due { synced_at: now, kept_at: now, told_at: UtcMs(0) };
+        let world = World { state, inbox, store, clock, meter, board };
         // Kept views may be older than the ledger, or of other definitions.
-        Ok(Self { parts, feed, keeper, synced_at, kept_at, synced: epoch, kept: Epoch(0) })
+        Ok(Self { world, feed, keeper, due, synced: epoch, kept: Epoch(0) })
     }
 
     fn follow(mut self, stop: &AtomicBool) -> Result<(), Failure> {
         let there = self.durable();
-        let mut caught_up = false;
+        let (mut caught_up, mut deadline) = (false, None);
         loop {
             // Asked before reading: what became durable before the stop is counted.
             let stopping = stop.load(Ordering::Relaxed);
             let durable = self.durable();
             while let Some(closed) = self.feed.step(durable)? {
-                let now = self.parts.clock.now();
-                self.parts.meter.counted(closed.epoch, now, closed.oldest);
+                let now = self.world.clock.now();
+                self.world.meter.counted(closed.epoch, now, closed.oldest);
                 self.checkpoint(now)?;
+                if stop.load(Ordering::Relaxed) {
+                    // A long backlog waits in the journal for the next start.
+                    let until = *deadline.get_or_insert(UtcMs(now.0 + STOP_MS));
+                    if now >= until {
+                        return self.end();
+                    }
+                }
             }
-            self.checkpoint(self.parts.clock.now())?;
-            self.parts.board.put(self.parts.inbox.health());
+            self.checkpoint(self.world.clock.now())?;
             if !caught_up && self.feed.read() >= there {
                 caught_up = true;
                 self.reveal()?;
             }
             if stopping {
-                break;
+                return self.end();
             }
-            self.parts.inbox.wait_durable(durable, WAIT_MAX);
+            self.world.inbox.wait_durable(durable, WAIT_MAX);
         }
+    }
+
+    fn end(self) -> Result<(), Failure> {
         self.feed.into_engine().finish()?;
         self.keeper.finish();
-        self.parts.state.keep(&self.parts.store.newest())
+        self.world.state.keep(&self.world.store.newest())
     }
 
     fn durable(&self) -> Position {
-        *self.parts.inbox.durable().borrow()
+        *self.world.inbox.durable().borrow()
     }
 
     /// Shows the views that were hidden while they were behind the kept ones.
     fn reveal(&mut self) -> Result<(), Failure> {
         self.feed.engine().settle()?;
-        if !self.parts.store.reveal() {
-            let problem = "the kept views are of a later epoch than ledger and journal give: was \
-                           an older state folder put back? They are shown until it is reached";
-            tracing::error!("{problem}");
-        }
-        self.parts.store.set_phase(Phase::Live);
-        self.parts.board.set("ledger", Condition::Running, "", self.parts.clock.now());
+        self.world.store.reveal();
+        self.world.store.set_phase(Phase::Live);
+        self.world.board.set("ledger", Condition::Running, "", self.world.clock.now());
         Ok(())
     }
 
-    /// Syncs, trims and keeps, as often as it is due.
+    /// Syncs, trims, keeps and tells, as often as it is due.
     fn checkpoint(&mut self, now: UtcMs) -> Result<(), Failure> {
         let epoch = self.feed.engine().epoch();
-        if now.0 - self.synced_at.0 >= SYNC_MS && epoch > self.synced {
+        if now.0 - self.due.synced_at.0 >= SYNC_MS && epoch > self.synced {
             let below = self.feed.sync()?;
-            self.parts.inbox.trim(below);
-            (self.synced_at, self.synced) = (now, epoch);
-            let stats = self.feed.engine().ledger().stats();
-            let mut faults = 0;
-            self.parts.store.newest().for_each_key("faults", |_, _| faults += 1);
-            self.parts.meter.held(stats, faults);
+            self.world.inbox.trim(below);
+            (self.due.synced_at, self.synced) = (now, epoch);
         }
-        if now.0 - self.kept_at.0 >= KEEP_MS && epoch > self.kept {
-            let snapshot = self.parts.store.newest();
+        if now.0 - self.due.kept_at.0 >= KEEP_MS && epoch > self.kept {
+            let snapshot = self.world.store.newest();
             let upper = snapshot.upper;
             if self.keeper.offer(snapshot) {
-                (self.kept_at, self.kept) = (now, upper);
+                (self.due.kept_at, self.kept) = (now, upper);
             }
+        }
+        if now.0 - self.due.told_at.0 >= TELL_MS {
+            let mut faults = 0;
+            self.world.store.newest().for_each_key("faults", |_, _| faults += 1);
+            self.world.meter.held(self.feed.engine().ledger().stats(), faults);
+            self.due.told_at = now;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::connections::Bounded;
 use crate::failure::Failure;
 
 /// Threads that answer requests; SQL over large views must not starve the page.
@@ -83,7 +84,7 @@ impl Service {
         let context = Context { calendars: calendars(shops), board, registry };
         let router = routes::router(Arc::clone(&store), context).merge(doors);
         runtime.spawn(async move {
-            if let Err(problem) = axum::serve(listener, router).await {
+            if let Err(problem) = axum::serve(Bounded::new(listener), router).await {
                 tracing::error!("the service stopped: {problem}");
             }
         });

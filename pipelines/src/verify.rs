@@ -106,7 +106,13 @@ pub fn verify(
                 verdict.outdated.push(view.name.to_owned());
             }
             Some(table) => sides.compare("disk", &table.rows, &mut verdict.differences),
-            None if kept.is_some() => verdict.outdated.push(view.name.to_owned()),
+            None if kept.is_some() => verdict.differences.push(Difference {
+                view: view.name,
+                found: "disk",
+                key: format!("the file {}.parquet is missing", view.name),
+                expected: None,
+                got: None,
+            }),
             None => {}
         }
     }

@@ -10,10 +10,14 @@ use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::time::UtcMs;
 
 /// How every component is. The components are those of one program, which bounds them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HealthBoard {
     components: Mutex<BTreeMap<Box<str>, Health>>,
+    asked: Mutex<Vec<Asked>>,
 }
+
+/// Says how a component is now.
+type Asked = Box<dyn Fn() -> Health + Send + Sync>;
 
 impl HealthBoard {
     /// Says how a component is now, and why in words, which are empty while all is well.
@@ -31,15 +35,19 @@ impl HealthBoard {
         known.reason = reason.into();
     }
 
-    /// Takes over what a component says of itself.
-    pub fn put(&self, health: Health) {
-        self.components().insert(health.component.clone(), health);
+    /// A component that is asked each time somebody reads the board.
+    pub fn ask(&self, component: impl Fn() -> Health + Send + Sync + 'static) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(component));
     }
 
     /// Every component, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Health> {
-        self.components().values().cloned().collect()
+        let mut list: Vec<Health> = self.components().values().cloned().collect();
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        list.extend(asked.iter().map(|component| component()));
+        list.sort_by(|a, b| a.component.cmp(&b.component));
+        list
     }
 
     fn components(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Health>> {

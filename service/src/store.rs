@@ -124,8 +124,6 @@ struct Writer {
 struct Hidden {
     /// The phase that begins when it is revealed.
     then: Phase,
-    /// Whether it is to be revealed as soon as it is not older than what is served.
-    asked: bool,
 }
 
 impl Hydration {
@@ -153,7 +151,7 @@ impl Store {
     pub fn hydrating(snapshot: Snapshot) -> Self {
         let snapshot = Arc::new(snapshot);
         let tables = Tables::of_snapshot(&snapshot);
-        let hidden = Some(Hidden { then: Phase::Live, asked: false });
+        let hidden = Some(Hidden { then: Phase::Live });
         Self::serving(tables, Arc::clone(&snapshot), Writer { newest: snapshot, hidden })
     }
 
@@ -164,7 +162,7 @@ impl Store {
     pub fn restored(empty: Snapshot, stored: Stored) -> Self {
         let mut served = empty.clone();
         (served.upper, served.as_of) = (stored.epoch, stored.as_of);
-        let hidden = Some(Hidden { then: Phase::Live, asked: false });
+        let hidden = Some(Hidden { then: Phase::Live });
         let writer = Writer { newest: Arc::new(empty), hidden };
         let tables = Tables::of_stored(&served, stored);
         Self::serving(tables, Arc::new(served), writer)
@@ -205,10 +203,7 @@ impl Store {
         assert!(batch.lower <= batch.upper, "a batch must not end before it begins");
         let after = Arc::new(writer.newest.after(batch));
         writer.newest = Arc::clone(&after);
-        if let Some(hidden) = &writer.hidden {
-            if hidden.asked {
-                self.show(&mut writer);
-            }
+        if writer.hidden.is_some() {
             return;
         }
         let tables = Arc::new(self.published.load().tables.after(&after, batch));
@@ -221,20 +216,13 @@ impl Store {
         self.signal.send_modify(|signal| signal.epoch = batch.upper);
     }
 
-    /// Serves the newest snapshot, all views at once, and every batch from now on. A newest
-    /// snapshot that is older than what is served would take the epoch back: it stays hidden until
-    /// batches bring it there, and then shows by itself. Tells whether it is served now.
-    pub fn reveal(&self) -> bool {
-        self.show(&mut self.writer())
-    }
-
-    fn show(&self, writer: &mut Writer) -> bool {
-        let Writer { newest, hidden } = writer;
-        let Some(waiting) = hidden else { return true };
-        waiting.asked = true;
-        if newest.upper < self.published.load().tables.epoch {
-            return false;
-        }
+    /// Serves the newest snapshot, all views at once, and every batch from now on. It is the truth,
+    /// also if the views that were kept are of a later epoch, as after an older state folder was
+    /// put back.
+    pub fn reveal(&self) {
+        let mut writer = self.writer();
+        let Writer { newest, hidden } = &mut *writer;
+        let Some(waiting) = hidden else { return };
         let (then, epoch) = (waiting.then, newest.upper);
         *hidden = None;
         let tables = Arc::new(Tables::of_snapshot(newest));
@@ -247,7 +235,6 @@ impl Store {
             let phase = if closed { Phase::Closed } else { then };
             *signal = Signal { epoch, phase, hydration: None };
         });
-        true
     }
 
     /// Says what the writer is doing from now on; the page shows it. While the newest snapshot is

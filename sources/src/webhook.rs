@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::Id;
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::inbox::{Inbox, Refused};
@@ -26,7 +28,9 @@ use crate::shopify::signature::Secrets;
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// The longest value of a header that is kept.
 const HEADER_BYTES_MAX: usize = 512;
-/// How long a delivery may take from its first byte to its answer; Shopify gives up after 5 s.
+/// Bodies on their way in at once: with the largest of them, half a gigabyte.
+const BODIES_MAX: usize = 64;
+/// How long a body may take to come, and then to be kept; Shopify gives up after 5 s.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
 /// The headers a reader needs, in lower case and without `x-`.
 const SHOPIFY_HEADERS: [&str; 7] = [
@@ -48,34 +52,74 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
     /// The secrets of each workspace's Shopify app.
     pub shopify: Arc<BTreeMap<String, Secrets>>,
+    bodies: Arc<Semaphore>,
+    taken: IntCounterVec,
+}
+
+impl Doors {
+    /// Doors to an inbox, which count what they answer in a registry.
+    ///
+    /// # Errors
+    /// When the name of their metric is taken, which is a bug.
+    pub fn new(
+        inbox: Inbox,
+        clock: Arc<dyn Clock>,
+        shopify: BTreeMap<String, Secrets>,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let help = "Webhooks answered, by the status of the answer";
+        let options = Opts::new("ionflux_webhooks_total", help);
+        let taken = IntCounterVec::new(options, &["source", "status"])?;
+        registry.register(Box::new(taken.clone()))?;
+        // From the first scrape on, so that a rate misses none of them.
+        for status in ["200", "401", "503"] {
+            taken.with_label_values(&["shopify", status]).reset();
+        }
+        let bodies = Arc::new(Semaphore::new(BODIES_MAX));
+        Ok(Self { inbox, clock, shopify: Arc::new(shopify), bodies, taken })
+    }
 }
 
 /// `POST /webhooks/shopify/{workspace}`.
 pub fn router(doors: Doors) -> Router {
-    Router::new()
-        .route("/webhooks/shopify/{workspace}", post(shopify))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(doors)
+    Router::new().route("/webhooks/shopify/{workspace}", post(shopify)).with_state(doors)
 }
 
 async fn shopify(
     State(doors): State<Doors>,
     Path(workspace): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return refusal(error.status(), &error.body_text()),
+    let answer = take(&doors, workspace, &headers, body).await;
+    doors.taken.with_label_values(&["shopify", answer.status().as_str()]).inc();
+    answer
+}
+
+async fn take(doors: &Doors, workspace: String, headers: &HeaderMap, body: Body) -> Response {
+    let forged = || refusal(StatusCode::UNAUTHORIZED, "the signature does not fit the body");
+    let signature = header_of(headers, "shopify-hmac-sha256");
+    // Before a byte of the body is taken, and one answer for an unknown workspace and a bad
+    // signature: nobody learns who is a customer.
+    let Some((secrets, signature)) = doors.shopify.get(&workspace).zip(signature) else {
+        return forged();
     };
-    let signature = header_of(&headers, "shopify-hmac-sha256");
-    let secrets = doors.shopify.get(&workspace);
-    // One answer for an unknown workspace and a bad signature: nobody learns who is a customer.
-    if !secrets.zip(signature).is_some_and(|(secrets, text)| secrets.signed(&body, &text)) {
-        return refusal(StatusCode::UNAUTHORIZED, "the signature does not fit the body");
+    let Ok(_place) = doors.bodies.try_acquire() else {
+        return busy(Refused::Full { retry_after_s: 1 });
+    };
+    let body = match timeout(DELIVERY_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let detail = format!("the body is broken off, or larger than {BODY_BYTES_MAX} bytes");
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail);
+        }
+        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    };
+    if !secrets.signed(&body, &signature) {
+        return forged();
     }
     let kept = |name: &&str| {
-        let value = header_of(&headers, name)?;
+        let value = header_of(headers, name)?;
         Some((Id::from(format!("x-{name}")), Id::from(value)))
     };
     let delivery = Delivery {
@@ -85,7 +129,7 @@ async fn shopify(
         headers: SHOPIFY_HEADERS.iter().filter_map(kept).collect(),
         body: body.as_ref().into(),
     };
-    match tokio::time::timeout(DELIVERY_MAX, doors.inbox.deliver(delivery)).await {
+    match timeout(DELIVERY_MAX, doors.inbox.deliver(delivery)).await {
         Ok(Ok(_)) => StatusCode::OK.into_response(),
         Ok(Err(refused)) => busy(refused),
         // It may yet be kept: sent again, it is a duplicate and counts once.

@@ -34,11 +34,12 @@ impl Bench {
         let limits = Limits { segment_bytes: 4_000, ..Limits::new(max_bytes) };
         let (journal, opened) = Journal::open(Box::new(files.clone()), limits).unwrap();
         let clock = Arc::new(Stepped::new(UtcMs(1_772_323_200_000)));
-        let metrics = JournalMetrics::new(&Registry::new()).unwrap();
+        let registry = Registry::new();
+        let metrics = JournalMetrics::new(&registry).unwrap();
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
         let shopify = BTreeMap::from([("acme".to_owned(), Secrets::new(["secret"]))]);
-        let doors = Doors { inbox: inbox.clone(), clock, shopify: Arc::new(shopify) };
+        let doors = Doors::new(inbox.clone(), clock, shopify, &registry).unwrap();
         Self { inbox, files, router: router(doors) }
     }
 

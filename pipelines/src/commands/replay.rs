@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use ionflux_ledger::BaseZone;
@@ -101,6 +101,9 @@ pub(super) fn currency(text: &str) -> Result<Currency, String> {
 pub(super) fn zone(text: &str) -> Result<Zone, String> {
     Zone::parse(text).map_err(|problem| problem.to_string())
 }
+
+/// How often what was counted is made to last, so that an interrupted replay goes on there.
+const SYNC_EVERY: Duration = Duration::from_secs(2);
 
 /// What is read and how.
 struct Job {
@@ -207,6 +210,7 @@ impl Replay {
 fn read(books: &mut Books, job: Job) -> Result<(u64, Option<Failure>), Failure> {
     let mut progress = Progress::bytes("replaying", job.bytes);
     let (mut records, mut before, mut broken) = (0, 0, None);
+    let mut synced_at = Instant::now();
     for path in &job.files {
         let mut file = FileProgress::of(books, path, &job.meaning())?;
         let setting = Setting { reading: file.reading(), ..job.setting.clone() };
@@ -232,6 +236,10 @@ fn read(books: &mut Books, job: Job) -> Result<(u64, Option<Failure>), Failure> 
             if books.engine.full() {
                 file.note(&mut books.engine, false)?;
                 books.engine.close_epoch(None)?;
+                if synced_at.elapsed() >= SYNC_EVERY {
+                    books.engine.sync()?;
+                    synced_at = Instant::now();
+                }
             }
             if records % 1024 == 0 {
                 progress.at(before + done.load(Ordering::Relaxed));

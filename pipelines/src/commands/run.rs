@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use clap::Args;
+use ionflux_ledger::{BaseZone, Ledger};
 use ionflux_operators::list;
+use ionflux_schemas::delivery::Position;
 use ionflux_schemas::dictionary::Dictionary;
+use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_service::health::HealthBoard;
 use ionflux_service::store::{Store, Stored};
 use ionflux_sources::clock::{Clock, Wall};
@@ -15,14 +18,15 @@ use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
 use ionflux_sources::journal::folder::Folder;
-use ionflux_sources::journal::{Journal, Limits};
+use ionflux_sources::journal::{Journal, Limits, Opened};
 use ionflux_sources::shopify::signature::Secrets;
 use ionflux_sources::webhook::{self, Doors};
 use prometheus::Registry;
 
-use crate::assemble;
+use crate::assemble::{self, Options};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::feed;
 use crate::live::{Live, Parts};
 use crate::meter::Meter;
 use crate::serve::{Served, Service};
@@ -53,32 +57,22 @@ impl Run {
         let (registry, board) = (Registry::new(), Arc::new(HealthBoard::default()));
         let meter = Meter::new(&registry)?;
         let dictionary = Arc::new(Dictionary::new());
-        let store = Arc::new(restored(&state, &dictionary));
-        let inbox = inbox(&state, &config, &clock, &registry)?;
+        let (base_zone, workers) = (BaseZone::Unknown, config.workers);
+        let options = Options { state: None, base_zone, workers };
+        let ledger = assemble::ledger(Some(&state), Arc::clone(&dictionary), &options)?;
+        let store = Arc::new(restored(&state, &ledger, &dictionary)?);
+        let journal = journal(&state, &config, feed::reached(&ledger)?)?;
+        let inbox = inbox(journal, &clock, &registry)?;
 
-        let shops = Arc::default();
-        let doors = doors(&inbox, &clock, secrets.unwrap_or_default());
-        let served = Served {
-            store: Arc::clone(&store),
-            shops: Arc::clone(&shops),
-            board: Arc::clone(&board),
-            registry,
-            doors,
-        };
+        let shops = Arc::new(OnceLock::from(ledger.shops()));
+        let doors = doors(&inbox, &clock, secrets.unwrap_or_default(), &registry)?;
+        let served =
+            Served { store: Arc::clone(&store), shops, board: Arc::clone(&board), registry, doors };
         let service = Service::start(config.http.listen, served)?;
         let folder = state.folder().display().to_string();
         eprintln!("serving {folder} at http://{}  (Ctrl-C stops)", service.address);
-        let parts = Parts {
-            state,
-            inbox: inbox.clone(),
-            store,
-            dictionary,
-            shops,
-            clock,
-            meter,
-            board,
-            workers: config.workers,
-        };
+        let parts =
+            Parts { state, inbox: inbox.clone(), ledger, store, clock, meter, board, workers };
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
@@ -88,56 +82,87 @@ impl Run {
 }
 
 /// A store that serves the views as they were kept until newer ones are ready; only those whose
-/// definition is still the same.
-fn restored(state: &State, dictionary: &Arc<Dictionary>) -> Store {
+/// definition is still the same. Views that cannot be read are said to be rebuilt, not empty.
+fn restored(
+    state: &State,
+    ledger: &Ledger,
+    dictionary: &Arc<Dictionary>,
+) -> Result<Store, Failure> {
     let empty = assemble::empty(dictionary);
-    let views = match state.views_if_kept() {
-        Ok(Some(views)) => views,
-        Ok(None) => return Store::hydrating(empty),
-        Err(failure) => {
-            // They only bridge the time until the ledger is read back.
-            eprintln!("note: the kept views are not served: {}", failure.problem);
-            return Store::hydrating(empty);
-        }
+    let epoch = ledger.epoch()?;
+    let views = state.views_if_kept().unwrap_or_else(|failure| {
+        // They only bridge the time until the ledger is read back.
+        eprintln!("note: the kept views are not served: {}", failure.problem);
+        None
+    });
+    let Some(views) = views else {
+        let none = Stored { epoch, as_of: UtcMs(0), tables: Vec::new() };
+        let fresh = epoch == Epoch(0);
+        return Ok(if fresh { Store::hydrating(empty) } else { Store::restored(empty, none) });
     };
     let present: BTreeMap<&str, u32> =
         list::views().iter().map(|view| (view.name, view.version)).collect();
     let same = |name: &str, version: u32| present.get(name) == Some(&version);
     let tables = views.tables.into_iter().filter(|kept| same(&kept.name, kept.version));
     let tables = tables.map(|kept| (kept.name, kept.rows)).collect();
-    Store::restored(empty, Stored { epoch: views.epoch, as_of: views.as_of, tables })
+    Ok(Store::restored(empty, Stored { epoch: views.epoch, as_of: views.as_of, tables }))
 }
 
-/// The journal of a state and its door.
-fn inbox(
+/// The journal of a state, which must not end before what the ledger has counted of it: what came
+/// next would stand at places that count as counted, and be acknowledged and lost.
+fn journal(
     state: &State,
     config: &Config,
-    clock: &Arc<dyn Clock>,
-    registry: &Registry,
-) -> Result<Inbox, Failure> {
+    reached: Position,
+) -> Result<(Journal, Opened), Failure> {
     let days = config.journal.keep_days;
     let keep_ms = (days > 0).then(|| i64::from(days) * 86_400_000);
     let limits = Limits { keep_ms, ..Limits::new(config.journal.max_mb << 20) };
     let hint = "check the disk and the folder's permissions";
     let failed = |cause| Failure::world(format!("the journal cannot be opened: {cause}"), hint);
     let folder = Folder::open(&state.journal()).map_err(failed)?;
-    let (journal, opened) = Journal::open(Box::new(folder), limits)?;
+    let (mut journal, opened) = Journal::open(Box::new(folder), limits)?;
     if opened.cut_bytes > 0 {
-        let cut = opened.cut_bytes;
-        eprintln!("note: cut {cut} bytes of an unfinished, unacknowledged write off the journal");
+        eprintln!("note: cut {} bytes of an unfinished write off the journal", opened.cut_bytes);
     }
-    let metrics = JournalMetrics::new(registry).map_err(|e| Failure::world(e, "report this"))?;
-    let scribe = Scribe::new(journal, &opened, Arc::clone(clock), metrics);
-    Inbox::open(scribe).map_err(failed)
+    let end = journal.durable_end();
+    if reached > end && journal.begin_at(reached) {
+        eprintln!(
+            "note: the journal is gone and begins anew at {reached}, behind what the ledger has \
+             counted; deliveries that were not counted yet went with it"
+        );
+    } else if reached > end {
+        let problem =
+            format!("the journal ends at {end}, and the ledger has counted it up to {reached}");
+        let hint = "a part of the journal is lost: put a whole copy of the state folder back, or \
+                    move its journal away to begin a new one behind what is counted";
+        return Err(Failure::world(problem, hint));
+    }
+    Ok((journal, opened))
 }
 
-fn doors(inbox: &Inbox, clock: &Arc<dyn Clock>, secrets: BTreeMap<String, Vec<String>>) -> Router {
+/// The journal's door.
+fn inbox(
+    (journal, opened): (Journal, Opened),
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+) -> Result<Inbox, Failure> {
+    let bug = |cause| Failure::world(cause, "please report this");
+    let metrics = JournalMetrics::new(registry).map_err(bug)?;
+    let scribe = Scribe::new(journal, &opened, Arc::clone(clock), metrics);
+    let hint = "check the limits of this account";
+    Inbox::open(scribe).map_err(|cause| Failure::world(format!("no thread: {cause}"), hint))
+}
+
+fn doors(
+    inbox: &Inbox,
+    clock: &Arc<dyn Clock>,
+    secrets: BTreeMap<String, Vec<String>>,
+    registry: &Registry,
+) -> Result<Router, Failure> {
     let secrets = secrets.into_iter().map(|(name, secrets)| (name, Secrets::new(secrets)));
-    webhook::router(Doors {
-        inbox: inbox.clone(),
-        clock: Arc::clone(clock),
-        shopify: Arc::new(secrets.collect()),
-    })
+    let doors = Doors::new(inbox.clone(), Arc::clone(clock), secrets.collect(), registry);
+    Ok(webhook::router(doors.map_err(|cause| Failure::world(cause, "please report this"))?))
 }
 
 /// Paths in a configuration are relative to the file that holds them.

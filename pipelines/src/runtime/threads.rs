@@ -130,7 +130,7 @@ impl Computation for Threads {
 
 /// Ends the process when its thread panics: a dataflow without one of its threads would wait for
 /// ever, and half-alive is worse than down. What was acknowledged is in the journal.
-pub(super) struct DownTogether(pub(super) &'static str);
+pub(crate) struct DownTogether(pub(crate) &'static str);
 
 impl Drop for DownTogether {
     fn drop(&mut self) {

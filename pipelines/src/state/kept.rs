@@ -108,20 +108,43 @@ fn current(views: &Path) -> Result<Option<String>, Failure> {
 pub(crate) fn keep(views: &Path, snapshot: &Snapshot) -> Result<(), Failure> {
     let name = format!("epoch-{}", snapshot.upper);
     let target = views.join(&name);
-    export(snapshot, &target, &[Form::Parquet])?;
+    // What a keeping that failed has left would fill the disk, one folder at a time.
+    remove_all_but(views, current(views)?.as_deref())?;
+    let written = write(snapshot, &target);
+    if written.is_err() && current(views)?.as_ref() != Some(&name) {
+        // The failure itself is what is told, whatever becomes of this.
+        let _gone = fs::remove_dir_all(&target);
+    }
+    written?;
     let failed = |cause: io::Error| unusable(&target, &cause);
-    let versions = snapshot.views().map(|view| (view.name.to_owned(), view.version)).collect();
-    let instant = Instant { epoch: snapshot.upper.0, as_of_ms: snapshot.as_of.0, versions };
-    let text = serde_json::to_vec(&instant).map_err(|e| failed(e.into()))?;
-    write_whole(&target.join("snapshot.json"), &text).map_err(failed)?;
     write_whole(&views.join("CURRENT"), name.as_bytes()).map_err(failed)?;
-    for entry in fs::read_dir(views).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_dir() && path != target {
-            fs::remove_dir_all(&path).map_err(failed)?;
+    remove_all_but(views, Some(&name))
+}
+
+/// Removes the snapshots that nobody is to find.
+fn remove_all_but(views: &Path, kept: Option<&str>) -> Result<(), Failure> {
+    let entries = match fs::read_dir(views) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|cause| unusable(views, &cause))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|cause| unusable(views, &cause))?;
+        let path = entry.path();
+        if path.is_dir() && kept.is_none_or(|kept| entry.file_name() != *kept) {
+            fs::remove_dir_all(&path).map_err(|cause| unusable(&path, &cause))?;
         }
     }
     Ok(())
+}
+
+/// Writes the files of a snapshot.
+fn write(snapshot: &Snapshot, target: &Path) -> Result<(), Failure> {
+    export(snapshot, target, &[Form::Parquet])?;
+    let failed = |cause: io::Error| unusable(target, &cause);
+    let versions = snapshot.views().map(|view| (view.name.to_owned(), view.version)).collect();
+    let instant = Instant { epoch: snapshot.upper.0, as_of_ms: snapshot.as_of.0, versions };
+    let text = serde_json::to_vec(&instant).map_err(|e| failed(e.into()))?;
+    write_whole(&target.join("snapshot.json"), &text).map_err(failed)
 }
 
 fn read(folder: &Path) -> Result<Views, Failure> {

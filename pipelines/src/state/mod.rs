@@ -47,10 +47,17 @@ impl State {
     pub fn create(folder: &Path) -> Result<Self, Failure> {
         let failed = |cause: io::Error| unusable(folder, &cause);
         fs::create_dir_all(folder).map_err(failed)?;
-        let is_lock = |entry: &io::Result<fs::DirEntry>| {
-            entry.as_ref().is_ok_and(|entry| entry.file_name() == "LOCK")
-        };
-        let empty = fs::read_dir(folder).map_err(failed)?.all(|entry| is_lock(&entry));
+        // The folder's own name must survive a power cut, as what is acknowledged in it does.
+        let parent = folder.canonicalize().map_err(failed)?;
+        if let Some(parent) = parent.parent() {
+            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        }
+        let mut empty = true;
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            // What a start that was cut off leaves is as good as nothing.
+            let name = entry.map_err(failed)?.file_name();
+            empty &= ["LOCK", "FORMAT.part"].iter().any(|begun| name == *begun);
+        }
         if !empty {
             // Before the lock, so that no file of ours is left in a folder of somebody else's.
             Self::format(folder)?;
@@ -85,6 +92,7 @@ impl State {
     /// When there is none, it is in use, or of another format.
     pub fn own(folder: &Path) -> Result<Self, Failure> {
         Self::there(folder)?;
+        Self::format(folder)?;
         Self::create(folder)
     }
 
@@ -105,12 +113,14 @@ impl State {
             }
             Ok(format) => {
                 let format: String = format.trim().chars().take(20).collect();
-                let problem = format!("{shown}: a state of format {format}, not {FORMAT}");
+                let problem = format!("{shown}: a state of format {format:?}, not {FORMAT}");
                 Err(Failure::world(problem, "use the release that made it, or a new folder"))
             }
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 let problem = format!("{shown}: the folder holds something, but no state");
-                Err(Failure::world(problem, "give an empty folder, or one that does not exist yet"))
+                let hint =
+                    "give a folder made by ionflux replay or run, or a new one to make it in";
+                Err(Failure::world(problem, hint))
             }
             Err(cause) => Err(unusable(folder, &cause)),
         }

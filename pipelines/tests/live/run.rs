@@ -73,6 +73,43 @@ fn what_was_taken_is_there_after_a_restart_and_one_process_has_the_state() {
 }
 
 #[test]
+fn a_journal_that_ends_before_the_ledger_is_refused_and_one_that_is_gone_begins_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("state/journal");
+    let load = Load::new(5, 60);
+    let instance = Instance::start(folder.path(), 1).listening();
+    instance.send_until(&load, 2, 40);
+    instance.terminate();
+
+    let segment = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.filter(|path| path.extension().is_some()).max().unwrap();
+    let whole = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &whole[..whole.len() / 2]).unwrap();
+    let refused = Instance::start(folder.path(), 1).said();
+    assert!(refused.contains("the journal ends at") && refused.contains("hint: "), "{refused}");
+
+    std::fs::remove_dir_all(&journal).unwrap();
+    let instance = Instance::start(folder.path(), 1).listening();
+    instance.send_until(&load, 2, 60);
+    instance.terminate();
+    let calm = folder.path().join("calm");
+    let instance = Instance::start(&calm, 1).listening();
+    instance.send_until(&Load::new(5, 60), 2, 60);
+    instance.terminate();
+    let orders = |folder: &std::path::Path| {
+        let sql = "SELECT sum(orders) AS n FROM revenue_by_day";
+        let output = Command::new(env!("CARGO_BIN_EXE_ionflux"))
+            .args(["query", "--output", "csv", "--state"])
+            .arg(folder.join("state"))
+            .arg(sql)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(orders(folder.path()), orders(&calm), "what was acknowledged later is counted");
+}
+
+#[test]
 fn a_secret_that_is_not_there_is_a_mistake_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     Instance::start(folder.path(), 1).kill_after_lines(0);

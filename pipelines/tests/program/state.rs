@@ -83,6 +83,28 @@ fn verify_names_every_row_on_disk_that_is_not_what_plain_loops_give() {
 }
 
 #[test]
+fn what_is_lost_of_a_state_is_said_and_never_counted_as_nothing() {
+    let bench = with_books();
+    let current = bench.read("books/views/CURRENT");
+    let view = bench.path().join(format!("books/views/{current}/metrics_hourly.parquet"));
+    fs::remove_file(view).unwrap();
+    let output = bench.run("verify --state books");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("metrics_hourly.parquet is missing"), "{text}");
+
+    fs::remove_dir_all(bench.path().join("books/ledger")).unwrap();
+    for command in ["verify --state books", &format!("replay lines.csv {CSV} --state books")] {
+        bench.refused(command, 1, &["the ledger is empty", "put a copy"]);
+    }
+    // A start that was cut off before anything was there is as good as none.
+    fs::create_dir(bench.path().join("begun")).unwrap();
+    bench.write("begun/FORMAT.part", "");
+    bench.refused("verify --state begun", 1, &["no state"]);
+    bench.good(&format!("replay lines.csv {CSV} --state begun"));
+}
+
+#[test]
 fn views_of_another_definition_are_made_again_and_never_mixed() {
     let bench = with_books();
     let name = format!("books/views/{}/snapshot.json", bench.read("books/views/CURRENT"));

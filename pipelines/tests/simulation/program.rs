@@ -72,7 +72,7 @@ impl Program {
             pump
         };
         let pumps = lasting.targets.iter().enumerate().map(pump).collect();
-        let reader = journal.read(feed::reached(&engine)?);
+        let reader = journal.read(feed::reached(engine.ledger())?);
         let clock: Arc<dyn Clock> = lasting.clock.clone();
         let metrics = JournalMetrics::new(&Registry::new()).unwrap();
         let scribe = Scribe::new(journal, &opened, clock, metrics);

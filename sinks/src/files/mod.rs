@@ -87,5 +87,8 @@ pub fn whole(
     fill(&mut out)?;
     out.flush()?;
     out.get_ref().sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    // The name, too, must survive a power cut.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

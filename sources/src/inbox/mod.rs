@@ -124,6 +124,19 @@ impl Shared {
     }
 }
 
+/// Ends the process when the writer panics: a door without a writer would refuse for ever, and
+/// half-alive is worse than down. What was acknowledged is on disk.
+struct Down;
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("error: the journal's writer failed because of a bug; the journal is whole");
+            std::process::exit(1);
+        }
+    }
+}
+
 /// The door to the journal. Clones are the same door.
 #[derive(Clone)]
 pub struct Inbox {
@@ -153,7 +166,10 @@ impl Inbox {
         let shelf = scribe.journal().shelf();
         let metrics = scribe.metrics().clone();
         let writer = Writer::new(scribe, received, Arc::clone(&shared));
-        let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run())?;
+        let thread = thread::Builder::new().name("journal".into()).spawn(move || {
+            let _down = Down;
+            writer.run();
+        })?;
         let writer = Arc::new(Mutex::new(Some(thread)));
         Ok(Self { queue, shared, shelf, metrics, writer })
     }

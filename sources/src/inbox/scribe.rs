@@ -195,11 +195,10 @@ impl Scribe {
     /// Nothing was trimmed; it may be asked again.
     pub fn trim_one(&mut self, below: Position) -> Result<bool, JournalError> {
         let now = self.clock.now();
-        let trimmed = match self.journal.trim_one(below, now) {
-            Ok(Some(_)) => Ok(true),
-            Ok(None) => self.journal.expire(now).map(|_| false),
-            Err(error) => Err(error),
-        };
+        // First of all, for on a full disk it is what makes room.
+        let expired = self.journal.expire(now);
+        let trimmed = self.journal.trim_one(below, now).map(|bytes| bytes.is_some());
+        let trimmed = trimmed.and_then(|more| expired.map(|_| more));
         self.metrics.bytes.set(gauge(self.journal.bytes()));
         // A journal that is not trimmed still runs, but a person should know.
         self.untrimmed = match &trimmed {

@@ -119,6 +119,16 @@ impl Journal {
         open::open(storage, Limits { segment_bytes, ..limits })
     }
 
+    /// Lets a journal without any file begin at a position, behind what was counted of one that is
+    /// lost; whether it does.
+    pub fn begin_at(&mut self, position: Position) -> bool {
+        let fresh = self.end == Position(0) && self.active.is_none() && self.sealed.is_empty();
+        if fresh {
+            (self.end, self.durable) = (position, position);
+        }
+        fresh
+    }
+
     /// Adds entries at the end. They are durable, and may be read, only after a sync.
     ///
     /// # Errors

@@ -61,11 +61,17 @@ pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> De
     delivered(decoded, delivery, position, setting)
 }
 
-/// A refusal that is told from others of its reason, and is the same when the delivery comes again.
+/// A refusal that is told from those of other deliveries, also about the same order, and is the
+/// same when the delivery comes again. What no view counts is one fault for all deliveries of its
+/// kind: a shop may send millions of them.
 pub fn named(refusal: Refusal, delivery: &Delivery) -> Refusal {
-    if !refusal.subject.is_empty() {
+    if refusal.kind == FaultKind::Unsupported {
         return refusal;
     }
     let hash = content_hash(&delivery.body) >> 64;
-    Refusal { subject: format!("delivery {hash:016x}").into(), ..refusal }
+    let subject = match &*refusal.subject {
+        "" => format!("delivery {hash:016x}"),
+        subject => format!("{subject}, delivery {hash:016x}"),
+    };
+    Refusal { subject: subject.into(), ..refusal }
 }

@@ -16,6 +16,9 @@ use crate::reading::{Refusal, Setting};
 /// One record's envelopes, or why it has none.
 pub type Outcome = Result<Vec<Envelope>, Refusal>;
 
+/// The longest name a shop may have: a domain name has no more.
+const SHOP_BYTES_MAX: usize = 255;
+
 /// The surroundings of one record.
 pub struct Record<'a> {
     /// What the reader was told.
@@ -34,6 +37,10 @@ impl<'a> Record<'a> {
         setting: &'a Setting,
     ) -> Result<Self, Refusal> {
         let named = shop.map(str::trim).filter(|name| !name.is_empty());
+        if named.is_some_and(|name| name.len() > SHOP_BYTES_MAX) {
+            let reason = format!("the name of the shop has more than {SHOP_BYTES_MAX} bytes");
+            return Err(Refusal::new(FaultKind::Field, "", reason));
+        }
         let name = named.or(setting.shop.as_deref()).ok_or_else(|| {
             Refusal::new(FaultKind::Field, "", "the record names no shop: give --shop")
         })?;
