@@ -66,9 +66,17 @@ pub(crate) struct Joined {
 
 impl Joined {
     /// Old out, new in; what stays the same is not told.
-    pub(crate) fn tell(&mut self, before: Contribution, after: Contribution) {
-        changes(before.facts, after.facts, |fact, diff| self.facts.push((fact, diff)));
-        changes(before.faults, after.faults, |fault, diff| self.faults.push((fault, diff)));
+    pub(crate) fn tell(
+        &mut self,
+        [mut before, mut after]: [Contribution; 2],
+        numbers: &mut Numbers<'_>,
+    ) {
+        let (old, new) = (&mut before.facts, &mut after.facts);
+        changes(old, new, |fact, diff| self.facts.push((fact, diff)));
+        let (old, new) = (&mut before.faults, &mut after.faults);
+        changes(old, new, |fault, diff| self.faults.push((fault, diff)));
+        numbers.give_back(before.facts);
+        numbers.give_back(after.facts);
     }
 }
 
@@ -156,7 +164,8 @@ impl Context<'_> {
                 next = follower.and_then(|place| said[place].take());
             }
             if changed {
-                joined.tell(before, contribution(&dossier, shop, numbers));
+                let after = contribution(&dossier, shop, numbers);
+                joined.tell([before, after], numbers);
             }
             if changed || noted {
                 space.clear();
@@ -262,20 +271,20 @@ fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Faul
     Fault { shop: shop.clone(), kind, place, subject, reason: reason.into() }
 }
 
-/// The difference of two multisets, each kept in any order.
-fn changes<T: Ord>(mut before: Vec<T>, mut after: Vec<T>, mut tell: impl FnMut(T, i64)) {
+/// The difference of two multisets, each kept in any order; leaves them empty.
+fn changes<T: Ord>(before: &mut Vec<T>, after: &mut Vec<T>, mut tell: impl FnMut(T, i64)) {
     if before.len().saturating_mul(after.len()) <= PAIRS_MAX {
-        for old in before {
+        for old in before.drain(..) {
             match after.iter().position(|new| *new == old) {
                 Some(place) => drop(after.swap_remove(place)),
                 None => tell(old, -1),
             }
         }
-        return after.into_iter().for_each(|new| tell(new, 1));
+        return after.drain(..).for_each(|new| tell(new, 1));
     }
     before.sort_unstable();
     after.sort_unstable();
-    let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
+    let (mut before, mut after) = (before.drain(..).peekable(), after.drain(..).peekable());
     loop {
         match (before.peek(), after.peek()) {
             (Some(old), Some(new)) if old == new => {
