@@ -1,7 +1,7 @@
 //! The dictionary's numbers as one thread has met them.
 //!
-//! Invariant: gives the numbers the dictionary gives. A name is looked up there once, so that
-//! threads do not meet at its locks for each line.
+//! Invariant: gives the numbers the dictionary gives, and lists that are empty. A name is looked up
+//! there once, so that threads do not meet at its locks for each line.
 
 use hashbrown::HashMap;
 use ionflux_schemas::dictionary::{Dictionary, Names};

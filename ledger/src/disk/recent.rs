@@ -55,7 +55,7 @@ impl Recent {
         self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
