@@ -31,7 +31,7 @@ pub struct Contribution {
 /// The contribution of an order's dossier in its shop.
 #[must_use]
 pub fn contribution(dossier: &Dossier, shop: &Shop, numbers: &mut Numbers<'_>) -> Contribution {
-    let mut writer = Writer { shop, numbers, moment: None, out: Contribution::default() };
+    let mut writer = Writer::new(shop, numbers);
     match &dossier.order {
         _ if dossier.deleted => {}
         Some((_, order)) if order.test => {}
@@ -59,7 +59,7 @@ pub fn plain(
     shop: &Shop,
     numbers: &mut Numbers<'_>,
 ) -> Result<Vec<Fact>, CodecError> {
-    let mut writer = Writer { shop, numbers, moment: None, out: Contribution::default() };
+    let mut writer = Writer::new(shop, numbers);
     if order.test {
         return Ok(Vec::new());
     }
@@ -85,7 +85,12 @@ struct Writer<'a, 'd> {
     out: Contribution,
 }
 
-impl<'a> Writer<'a, '_> {
+impl<'a, 'd> Writer<'a, 'd> {
+    fn new(shop: &'a Shop, numbers: &'a mut Numbers<'d>) -> Self {
+        let out = Contribution { facts: numbers.list(), faults: Vec::new() };
+        Self { shop, numbers, moment: None, out }
+    }
+
     fn scene(&self, currency: Currency, channel: u32) -> Scene<'a> {
         Scene { shop: self.shop.number, calendar: &self.shop.calendar, currency, channel }
     }

@@ -72,6 +72,9 @@ pub enum EntitiesError {
         /// The length of the key.
         bytes: usize,
     },
+    /// The log of recent dossiers cannot be read.
+    #[error("the log of recent dossiers is damaged")]
+    Log,
     /// The store in memory was told to fail.
     #[error("the store in memory failed to {0}, as it was told to")]
     Told(&'static str),

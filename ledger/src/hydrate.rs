@@ -107,7 +107,8 @@ impl Reading<'_> {
             let shop = context.shops.get(key::shop_of(&key)? as usize);
             let shop = shop.ok_or(CodecError::Malformed("key"))?;
             let held = contributed(shop, &value, &mut self.numbers)?;
-            self.told.facts.extend(held.facts.into_iter().map(|fact| (fact, 1)));
+            self.told.facts.extend(held.facts.iter().map(|fact| (*fact, 1)));
+            self.numbers.give_back(held.facts);
             self.told.faults.extend(held.faults.iter().map(|fault| (faults.number(fault), 1)));
             self.dossiers += 1;
             let facts = self.told.facts.len() + self.told.faults.len();

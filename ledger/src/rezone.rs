@@ -93,7 +93,7 @@ impl Context<'_> {
                 let (_, value) = entry?;
                 let before = contributed(old, &value, numbers)?;
                 let after = contributed(new, &value, numbers)?;
-                joined.tell(before, after);
+                joined.tell([before, after], numbers);
             }
             Ok(joined)
         })

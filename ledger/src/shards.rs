@@ -11,7 +11,6 @@
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hashbrown::HashMap;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::Event;
 use ionflux_schemas::fact::Fact;
@@ -30,6 +29,9 @@ use crate::shop::Shop;
 
 /// Fewer things than this are done before threads have started.
 const THREADED_MIN: usize = 64;
+
+/// Two lists with no more pairs than this are compared faster pair by pair than sorted.
+const PAIRS_MAX: usize = 256;
 
 /// What an epoch said of one order.
 #[derive(Debug)]
@@ -64,9 +66,17 @@ pub(crate) struct Joined {
 
 impl Joined {
     /// Old out, new in; what stays the same is not told.
-    pub(crate) fn tell(&mut self, before: Contribution, after: Contribution) {
-        changes(before.facts, after.facts, |fact, diff| self.facts.push((fact, diff)));
-        changes(before.faults, after.faults, |fault, diff| self.faults.push((fault, diff)));
+    pub(crate) fn tell(
+        &mut self,
+        [mut before, mut after]: [Contribution; 2],
+        numbers: &mut Numbers<'_>,
+    ) {
+        let (old, new) = (&mut before.facts, &mut after.facts);
+        changes(old, new, |fact, diff| self.facts.push((fact, diff)));
+        let (old, new) = (&mut before.faults, &mut after.faults);
+        changes(old, new, |fault, diff| self.faults.push((fault, diff)));
+        numbers.give_back(before.facts);
+        numbers.give_back(after.facts);
     }
 }
 
@@ -113,26 +123,29 @@ impl Context<'_> {
         numbers: &mut Numbers<'_>,
         said: Vec<Said>,
     ) -> Result<Joined, LedgerError> {
-        let follower = followers(&said);
+        // Neighbours in key are neighbours in the store, to be read and to be written.
+        let order = by_key(&said);
         let mut joined = Joined::default();
         joined.writes.reserve(said.len());
         joined.facts.reserve(said.len() * 4);
         let mut space = Vec::with_capacity(512);
         let mut said: Vec<_> = said.into_iter().map(Some).collect();
-        // In the order of arrival, which is the order in memory.
-        for place in 0..said.len() {
-            let Some(first) = said[place].take() else { continue };
+        let mut order = order.into_iter().map(|place| place as usize).peekable();
+        while let Some(first) = order.next().and_then(|place| said[place].take()) {
             let key = first.key.clone();
             let held = self.entities.get(Table::Dossiers, &key)?;
             let shop = &self.shops[first.shop as usize];
-            let alone = follower[place] == 0;
+            let follows = |said: &[Option<Said>], place: usize| {
+                said[place].as_ref().is_some_and(|next| next.key == key)
+            };
+            let alone = order.peek().is_none_or(|place| !follows(&said, *place));
             let Some((before, mut dossier)) =
                 open(held.as_deref(), &first, (alone, shop), numbers)?
             else {
                 continue;
             };
             let (mut changed, mut noted) = (false, false);
-            let (mut next, mut place) = (Some(first), place);
+            let mut next = Some(first);
             while let Some(Said { version, event, .. }) = next {
                 // Only rows can be too many, and only a row's order is named then.
                 let row = match &event {
@@ -147,12 +160,12 @@ impl Context<'_> {
                         joined.refused.extend(row.map(|order| too_many_rows(&shop.key, &order)));
                     }
                 }
-                place = follower[place];
-                // Nothing follows itself: place 0 is the first of its key, if any.
-                next = if place == 0 { None } else { said[place].take() };
+                let follower = order.next_if(|place| follows(&said, *place));
+                next = follower.and_then(|place| said[place].take());
             }
             if changed {
-                joined.tell(before, contribution(&dossier, shop, numbers));
+                let after = contribution(&dossier, shop, numbers);
+                joined.tell([before, after], numbers);
             }
             if changed || noted {
                 space.clear();
@@ -163,22 +176,26 @@ impl Context<'_> {
                 joined.writes.push(Write::put(Table::Dossiers, key, &space));
             }
         }
-        // Neighbours go to the same places of the store.
-        joined.writes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(joined)
     }
 }
 
-/// For each thing said, the place of the next about the same order; 0 if there is none.
-fn followers(said: &[Said]) -> Vec<usize> {
-    let mut follower = vec![0; said.len()];
-    let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(said.len());
-    for (place, said) in said.iter().enumerate() {
-        if let Some(earlier) = last.insert(&said.key, place) {
-            follower[earlier] = place;
-        }
-    }
-    follower
+/// The places of what was said in order of the keys, and for one key in order of arrival.
+fn by_key(said: &[Said]) -> Vec<u32> {
+    // Nearly every key is told from the others by its first bytes, which are compared at once.
+    let start = |key: &[u8]| {
+        let mut start = [0; 16];
+        let bytes = key.len().min(start.len());
+        start[..bytes].copy_from_slice(&key[..bytes]);
+        u128::from_be_bytes(start)
+    };
+    let places = said.iter().zip(0_u32..);
+    let mut places: Vec<_> = places.map(|(said, place)| (start(&said.key), place)).collect();
+    places.sort_unstable_by(|(a, first), (b, second)| {
+        let keys = || said[*first as usize].key.cmp(&said[*second as usize].key);
+        a.cmp(b).then_with(keys).then(first.cmp(second))
+    });
+    places.into_iter().map(|(_, place)| place).collect()
 }
 
 /// What an order contributed so far, and the dossier to join into; `None` if what was said is no
@@ -254,14 +271,20 @@ fn refusal(shop: &ShopKey, order: &str, kind: FaultKind, reason: String) -> Faul
     Fault { shop: shop.clone(), kind, place, subject, reason: reason.into() }
 }
 
-/// The difference of two multisets, each kept in any order.
-fn changes<T: Ord>(mut before: Vec<T>, mut after: Vec<T>, mut tell: impl FnMut(T, i64)) {
-    if before.is_empty() {
-        return after.into_iter().for_each(|new| tell(new, 1));
+/// The difference of two multisets, each kept in any order; leaves them empty.
+fn changes<T: Ord>(before: &mut Vec<T>, after: &mut Vec<T>, mut tell: impl FnMut(T, i64)) {
+    if before.len().saturating_mul(after.len()) <= PAIRS_MAX {
+        for old in before.drain(..) {
+            match after.iter().position(|new| *new == old) {
+                Some(place) => drop(after.swap_remove(place)),
+                None => tell(old, -1),
+            }
+        }
+        return after.drain(..).for_each(|new| tell(new, 1));
     }
     before.sort_unstable();
     after.sort_unstable();
-    let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
+    let (mut before, mut after) = (before.drain(..).peekable(), after.drain(..).peekable());
     loop {
         match (before.peek(), after.peek()) {
             (Some(old), Some(new)) if old == new => {

@@ -32,12 +32,18 @@ pub enum Text<'a> {
 impl<'a> Text<'a> {
     /// The shorter form of a text.
     pub(crate) fn of(text: &'a str) -> Self {
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        let decimal = digits && (1..=18).contains(&text.len()) && !text.starts_with('0');
-        match text.parse() {
-            Ok(number) if decimal => Self::Decimal(number),
-            _ => Self::Plain(text),
+        if !(1..=18).contains(&text.len()) || text.starts_with('0') {
+            return Self::Plain(text);
         }
+        let mut number = 0;
+        for byte in text.bytes() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return Self::Plain(text);
+            }
+            number = number * 10 + u64::from(digit);
+        }
+        Self::Decimal(number)
     }
 
     /// The name itself.
