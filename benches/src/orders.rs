@@ -41,7 +41,7 @@ impl Orders {
             OrderLine {
                 id: Id::from((nth * 4 + place).to_string()),
                 product: Some((throw % u64::from(products)).to_string().into()),
-                units: 1 + (throw >> 20) as i32 % 3,
+                units: 1 + ((throw >> 20) % 3) as i32,
                 gross,
                 discounts: if throw.is_multiple_of(4) { gross / 10 } else { 0 },
             }

@@ -261,7 +261,8 @@ impl Entities for Disk {
                 return Ok(known);
             }
         }
-        Ok(self.table(table).get(key)?)
+        let table = (key.len() <= KEY_BYTES_MAX).then(|| self.table(table));
+        Ok(table.map(|table| table.get(key)).transpose()?.flatten())
     }
 
     fn scan<'a>(&'a self, table: Table, prefix: &[u8]) -> Scan<'a> {

@@ -149,3 +149,30 @@ fn a_delivery_is_read_again_after_a_fix() {
     let again = read_again(&letter, &Changes { currency, ..Changes::default() }).unwrap();
     assert_eq!((again.faults, again.envelopes.len()), (vec![], 1));
 }
+
+#[test]
+fn two_bad_versions_of_an_order_are_two_faults_with_two_letters() {
+    let later = NO_CURRENCY.replace("2026-", "2027-");
+    assert_ne!(later, NO_CURRENCY);
+    let (one, two) = (read(&of("orders/create", NO_CURRENCY)), read(&of("orders/updated", &later)));
+    assert_ne!(one.faults[0].id(), two.faults[0].id());
+    assert_ne!(one.letter.unwrap().id(), two.letter.unwrap().id());
+}
+
+#[test]
+fn what_no_view_counts_is_one_fault_however_often_it_comes() {
+    let body = |n: u32| format!(r#"{{"id":{n},"title":"a product","vendor":"somebody"}}"#);
+    let (one, two) =
+        (read(&of("products/update", &body(1))), read(&of("products/update", &body(2))));
+    assert_eq!(one.faults[0].kind, FaultKind::Unsupported);
+    assert_eq!(one.faults[0].id(), two.faults[0].id());
+}
+
+#[test]
+fn a_shop_with_an_endless_name_is_refused() {
+    let name = "x".repeat(70_000);
+    let body = format!(r#"{{"id":1,"myshopify_domain":"{name}","iana_timezone":"Europe/Berlin"}}"#);
+    let decoded = read(&delivery(&[("x-shopify-topic", "shop/update")], body.as_bytes()));
+    assert!(decoded.envelopes.is_empty());
+    assert!(told(&decoded)[0].contains("more than 255 bytes"), "{:?}", told(&decoded));
+}

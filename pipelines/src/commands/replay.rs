@@ -76,6 +76,9 @@ pub struct Replay {
     pub config: Option<PathBuf>,
 }
 
+/// The longest name of a workspace or a shop: a domain name has no more.
+const NAME_BYTES_MAX: usize = 255;
+
 /// The formats by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum FormatName {
@@ -91,7 +94,11 @@ pub enum FormatName {
 
 pub(super) fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() { Err("a name cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+    match text.len() {
+        0 => Err("a name cannot be empty".to_owned()),
+        1..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("a name has at most {NAME_BYTES_MAX} bytes")),
+    }
 }
 
 pub(super) fn currency(text: &str) -> Result<Currency, String> {
