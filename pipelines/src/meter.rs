@@ -72,7 +72,7 @@ impl Meter {
                     "From the arrival of an epoch's oldest delivery to views that show it",
                 )?,
                 entities: gauge("ionflux_ledger_entities", "Entities the ledger keeps")?,
-                ledger_bytes: gauge("ionflux_ledger_bytes", "Bytes of the ledger on disk")?,
+                ledger_bytes: gauge("ionflux_ledger_bytes", "Bytes of its keys and values")?,
                 hydration_done: gauge("ionflux_hydration_entities", "Entities brought back")?,
                 hydration_total: gauge(
                     "ionflux_hydration_entities_expected",
