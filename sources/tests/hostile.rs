@@ -227,3 +227,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_letter_without_a_line_is_read_like_any_other() {
+    let columns = ("columns".into(), "Name,Created at,Lineitem quantity,Lineitem price".into());
+    let letter = Letter {
+        format: "shopify-csv".into(),
+        place: Place { source: "f".into(), line: 0 },
+        position: None,
+        received_at: None,
+        context: [columns, ("workspace".into(), "w".into())].into_iter().collect(),
+        bytes: b"#1,yesterday,1,1.00\n".as_slice().into(),
+    };
+    assert!(!read_again(&letter, &Changes::default()).unwrap().faults.is_empty());
+}

@@ -63,7 +63,8 @@ pub fn again(letter: &Letter, setting: &Setting) -> Result<Decoded, SourceError>
     // A slice cannot fail to be read, and rows of any width are rows.
     for mut row in rows_of(&*text).into_byte_records().map_while(Result::ok) {
         let mut position = Position::new();
-        position.set_line(lines.next().unwrap_or_default()).set_record(count);
+        // Lines count from 1, whatever a letter claims; the reader's position insists on it.
+        position.set_line(lines.next().unwrap_or_default().max(1)).set_record(count);
         row.set_position(Some(position));
         answer(table.take(row)?);
         count += 1;
