@@ -25,7 +25,7 @@ use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
 use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits};
-use ionflux_sources::simulator::{Sent, Simulator};
+use ionflux_sources::simulator::Simulator;
 use prometheus::Registry;
 
 type Failure = Box<dyn std::error::Error>;
@@ -52,21 +52,10 @@ fn main() -> Result<(), Failure> {
 }
 
 fn deliveries(count: usize) -> Vec<Delivery> {
-    let delivery = |sent: Sent| {
-        let headers = [
-            ("x-shopify-topic", sent.topic.to_owned()),
-            ("x-shopify-shop-domain", sent.shop.to_owned()),
-            ("x-shopify-triggered-at", sent.triggered_at.to_string()),
-        ];
-        Delivery {
-            source: "shopify-webhooks".into(),
-            workspace: "acme".into(),
-            received_at: UtcMs(0),
-            headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            body: sent.body.into_bytes().into(),
-        }
-    };
-    Simulator::new(SEED, UtcMs(1_772_323_200_000)).take(count).map(delivery).collect()
+    Simulator::new(SEED, UtcMs(1_772_323_200_000))
+        .take(count)
+        .map(|sent| sent.delivery("acme"))
+        .collect()
 }
 
 struct Bench {

@@ -123,15 +123,14 @@ pub fn ledger(
     let zone = options.base_zone.clone();
     let ledger = Ledger::open(Box::new(entities), dictionary, zone, options.workers)?;
     // Views that cannot be read are made again; here they only bear witness.
-    let kept = state.and_then(|state| state.views_if_kept().ok().flatten());
-    if let (Some(views), Epoch(0)) = (kept, ledger.epoch()?)
-        && views.epoch > Epoch(0)
+    let kept = state.and_then(|state| state.kept_epoch().ok().flatten());
+    if let (Some(kept), Epoch(0)) = (kept, ledger.epoch()?)
+        && kept > Epoch(0)
     {
         let folder = state.map(State::ledger).unwrap_or_default();
         let problem = format!(
-            "{}: the ledger is empty, and the views beside it are of epoch {}",
-            folder.display(),
-            views.epoch
+            "{}: the ledger is empty, and the views beside it are of epoch {kept}",
+            folder.display()
         );
         let hint = "the ledger's files are lost: put a copy of the state folder back, or replay \
                     into a new one";

@@ -1,7 +1,7 @@
 //! Serving: the read service on a socket, beside whatever feeds the store.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use ionflux_ledger::shop::Shops;
@@ -34,8 +34,8 @@ pub struct Service {
 pub struct Served {
     /// The views.
     pub store: Arc<Store>,
-    /// The shops, once they are known: the page's "today" is theirs.
-    pub shops: Arc<OnceLock<Arc<Shops>>>,
+    /// The shops: the page's "today" is theirs.
+    pub shops: Arc<Shops>,
     /// What the components say of themselves.
     pub board: Arc<HealthBoard>,
     /// What they count.
@@ -48,17 +48,15 @@ impl Served {
     /// The views of books that are open, and nothing beside them.
     #[must_use]
     pub fn plain(store: Arc<Store>, shops: Arc<Shops>) -> Self {
-        let shops = Arc::new(OnceLock::from(shops));
         let (board, registry) = (Arc::default(), Registry::new());
         Self { store, shops, board, registry, doors: Router::new() }
     }
 }
 
 /// Each shop's days.
-fn calendars(shops: Arc<OnceLock<Arc<Shops>>>) -> Calendars {
+fn calendars(shops: Arc<Shops>) -> Calendars {
     Arc::new(move |key: &ShopKey| {
-        let shop = shops.get().and_then(|shops| shops.get(key));
-        shop.map_or_else(|| Calendar::always(Zone::UTC), |shop| shop.calendar.clone())
+        shops.get(key).map_or_else(|| Calendar::always(Zone::UTC), |shop| shop.calendar.clone())
     })
 }
 

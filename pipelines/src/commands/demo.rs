@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use ionflux_ledger::BaseZone;
-use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::delivery::Position;
 use ionflux_schemas::time::UtcMs;
 use ionflux_service::store::Phase;
 use ionflux_sources::list::read_delivery;
@@ -89,7 +89,7 @@ impl Demo {
             let mut clock = None;
             for delivery in shop.by_ref().take(due.saturating_sub(sent) as usize) {
                 clock = Some(delivery.at);
-                count(books, &delivery)?;
+                count(books, delivery)?;
                 sent += 1;
             }
             if clock.is_some() {
@@ -116,7 +116,7 @@ fn history(
             progress.at(now as u64);
             day = now;
         }
-        count(books, &delivery)?;
+        count(books, delivery)?;
         if day >= HISTORY_DAYS || stopped() {
             break;
         }
@@ -126,19 +126,7 @@ fn history(
 }
 
 /// A delivery goes through the reader of real ones.
-fn count(books: &mut Books, sent: &Sent) -> Result<(), Failure> {
-    let headers = [
-        ("x-shopify-topic", sent.topic.to_owned()),
-        ("x-shopify-shop-domain", sent.shop.to_owned()),
-        ("x-shopify-triggered-at", sent.triggered_at.to_string()),
-    ];
-    let delivery = Delivery {
-        source: "shopify-webhooks".into(),
-        workspace: "demo".into(),
-        received_at: sent.at,
-        headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-        body: sent.body.as_bytes().into(),
-    };
-    books.engine.add(read_delivery(&delivery, Position(0)));
+fn count(books: &mut Books, sent: Sent) -> Result<(), Failure> {
+    books.engine.add(read_delivery(&sent.delivery("demo"), Position(0)));
     if books.engine.full() { books.engine.close_epoch(None) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
@@ -64,7 +64,7 @@ impl Run {
         let journal = journal(&state, &config, feed::reached(&ledger)?)?;
         let inbox = inbox(journal, &clock, &registry)?;
 
-        let shops = Arc::new(OnceLock::from(ledger.shops()));
+        let shops = ledger.shops();
         let doors = doors(&inbox, &clock, secrets.unwrap_or_default(), &registry)?;
         let served =
             Served { store: Arc::clone(&store), shops, board: Arc::clone(&board), registry, doors };

@@ -59,6 +59,16 @@ impl State {
         keep(&self.views_folder(), snapshot)
     }
 
+    /// The epoch of the snapshot that is valid now, without its rows.
+    ///
+    /// # Errors
+    /// When there is one and it does not say.
+    pub fn kept_epoch(&self) -> Result<Option<Epoch>, Failure> {
+        let views = self.views_folder();
+        let Some(name) = current(&views)? else { return Ok(None) };
+        Ok(Some(Epoch(instant(&views.join(name))?.epoch)))
+    }
+
     /// Reads the views of the snapshot that is valid now.
     ///
     /// # Errors
@@ -147,10 +157,15 @@ fn write(snapshot: &Snapshot, target: &Path) -> Result<(), Failure> {
     write_whole(&target.join("snapshot.json"), &text).map_err(failed)
 }
 
-fn read(folder: &Path) -> Result<Views, Failure> {
+fn instant(folder: &Path) -> Result<Instant, Failure> {
     let failed = |cause: io::Error| unusable(folder, &cause);
     let text = fs::read(folder.join("snapshot.json")).map_err(failed)?;
-    let instant: Instant = serde_json::from_slice(&text).map_err(|e| failed(e.into()))?;
+    serde_json::from_slice(&text).map_err(|e| failed(e.into()))
+}
+
+fn read(folder: &Path) -> Result<Views, Failure> {
+    let failed = |cause: io::Error| unusable(folder, &cause);
+    let instant = instant(folder)?;
     let mut tables = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

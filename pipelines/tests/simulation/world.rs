@@ -17,7 +17,7 @@ use ionflux_sources::clock::Stepped;
 use ionflux_sources::journal::Limits;
 use ionflux_sources::journal::memory::{Fault as FileFault, Memory as Files};
 use ionflux_sources::list::read_delivery;
-use ionflux_sources::simulator::{Sent, Simulator};
+use ionflux_sources::simulator::Simulator;
 
 use crate::dice::Dice;
 use crate::program::{Lasting, Program};
@@ -86,8 +86,10 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut seen = Seen::default();
-        let mut waiting: Vec<_> =
-            Simulator::new(dice.seed(), START).take(DELIVERIES).map(delivery).collect();
+        let mut waiting: Vec<_> = Simulator::new(dice.seed(), START)
+            .take(DELIVERIES)
+            .map(|sent| sent.delivery("acme"))
+            .collect();
         for delivery in &mut waiting {
             if dice.happens(5) {
                 let middle = delivery.body.len() / 2;
@@ -349,21 +351,6 @@ fn same(what: &str, found: &Contents, expected: &Contents) {
     let more: Vec<_> = found.difference(&expected).take(5).collect();
     let less: Vec<_> = expected.difference(&found).take(5).collect();
     assert!(more.is_empty() && less.is_empty(), "{what} differ:\n{more:#?}\ninstead of {less:#?}");
-}
-
-fn delivery(sent: Sent) -> Delivery {
-    let headers = [
-        ("x-shopify-topic", sent.topic.to_owned()),
-        ("x-shopify-shop-domain", sent.shop.to_owned()),
-        ("x-shopify-triggered-at", sent.triggered_at.to_string()),
-    ];
-    Delivery {
-        source: "shopify-webhooks".into(),
-        workspace: "acme".into(),
-        received_at: sent.at,
-        headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-        body: sent.body.into_bytes().into(),
-    }
 }
 
 /// What deliveries give by themselves: one epoch in a ledger of its own, and plain loops.

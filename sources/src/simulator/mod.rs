@@ -12,10 +12,13 @@
 
 use std::collections::BTreeMap;
 
+use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::time::UtcMs;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::shopify::delivery::SOURCE;
 
 pub mod catalog;
 
@@ -55,6 +58,25 @@ pub struct Sent {
     pub triggered_at: UtcMs,
     /// The JSON body.
     pub body: String,
+}
+
+impl Sent {
+    /// The delivery as the door of a workspace would keep it.
+    #[must_use]
+    pub fn delivery(self, workspace: &str) -> Delivery {
+        let headers = [
+            ("x-shopify-topic", self.topic.to_owned()),
+            ("x-shopify-shop-domain", self.shop.to_owned()),
+            ("x-shopify-triggered-at", self.triggered_at.to_string()),
+        ];
+        Delivery {
+            source: SOURCE.into(),
+            workspace: workspace.into(),
+            received_at: self.at,
+            headers: headers.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
+            body: self.body.into_bytes().into(),
+        }
+    }
 }
 
 /// An endless stream of deliveries.
