@@ -28,6 +28,7 @@ use fjall::config::{
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::entities::{Bytes, Entities, EntitiesError, KEY_BYTES_MAX, Scan, Table, Write};
+use crate::records::Records;
 
 use overlaid::Overlaid;
 use recent::Recent;
@@ -57,7 +58,7 @@ const HASH_BYTES_PER_KEY: f32 = 1.0;
 /// A folder with a ledger in it.
 pub struct Disk {
     database: Database,
-    tables: [Keyspace; 6],
+    tables: Vec<Keyspace>,
     log: Keyspace,
     recent: Recent,
     /// Recent dossiers on their way into a file.
@@ -90,6 +91,12 @@ impl Disk {
         Self::at(&folder.path().join("ledger"), Some(folder))
     }
 
+    /// The entities beside orders, for threads that only look.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::new(self.table(Table::Records).clone())
+    }
+
     fn at(folder: &Path, temporary: Option<tempfile::TempDir>) -> Result<Self, EntitiesError> {
         Self::with(folder, temporary, RECENT_BYTES)
     }
@@ -101,16 +108,9 @@ impl Disk {
     ) -> Result<Self, EntitiesError> {
         let database = database(folder)?;
         let failed = |problem| EntitiesError::Open(folder.into(), problem);
-        let open = |table: Table| database.keyspace(table.name(), || options(table));
-        let [dossiers, shops, faults, letters, claims, meta] = Table::ALL.map(open);
-        let tables = [
-            dossiers.map_err(failed)?,
-            shops.map_err(failed)?,
-            faults.map_err(failed)?,
-            letters.map_err(failed)?,
-            claims.map_err(failed)?,
-            meta.map_err(failed)?,
-        ];
+        let open =
+            |table: Table| database.keyspace(table.name(), || options(table)).map_err(failed);
+        let tables = Table::ALL.into_iter().map(open).collect::<Result<_, _>>()?;
         let log = database.keyspace(LOG, KeyspaceCreateOptions::default).map_err(failed)?;
         let recent = logged(&log)?;
         let left = recent.numbers.start;

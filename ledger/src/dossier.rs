@@ -81,7 +81,7 @@ impl Dossier {
             }
             Event::Row(row) => self.merge_row(row),
             Event::Redacted { .. } => self.redact(),
-            Event::Zone { .. } => Merged::Stale,
+            Event::Zone { .. } | Event::Entity(_) => Merged::Stale,
         }
     }
 

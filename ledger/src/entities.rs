@@ -26,14 +26,23 @@ pub enum Table {
     Letters,
     /// Which faults a letter has: the letter's id, then the fault's.
     Claims,
+    /// Entities beside orders, by kind, shop and id.
+    Records,
     /// Single values: the format, the epoch, progress, the base zone, the number of readings.
     Meta,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Dossiers, Self::Shops, Self::Faults, Self::Letters, Self::Claims, Self::Meta];
+    pub const ALL: [Self; 7] = [
+        Self::Dossiers,
+        Self::Shops,
+        Self::Faults,
+        Self::Letters,
+        Self::Claims,
+        Self::Records,
+        Self::Meta,
+    ];
 
     /// The table's name on disk.
     #[must_use]
@@ -44,6 +53,7 @@ impl Table {
             Self::Faults => "faults",
             Self::Letters => "letters",
             Self::Claims => "claims",
+            Self::Records => "records",
             Self::Meta => "meta",
         }
     }

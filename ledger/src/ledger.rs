@@ -8,22 +8,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ionflux_schemas::dictionary::Dictionary;
-use ionflux_schemas::event::{Envelope, Event};
+use ionflux_schemas::entity::{Entity, Kind};
+use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fact::Differences;
 use ionflux_schemas::fault::Fault;
 use ionflux_schemas::key::{ShopKey, Version};
 use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::{Epoch, Zone};
 
-use crate::codec::key::{ORDER_ID_BYTES_MAX, SHARDS};
 use crate::codec::{self, CodecError, key};
 use crate::entities::{Entities, Table, Write};
 use crate::error::LedgerError;
 use crate::numbers::Numbers;
-use crate::shards::{self, Context};
+use crate::shards::Context;
 use crate::shop::{Directory, HeldShop, Shop, Shops, Zones};
+use crate::sort::sort;
 use crate::state::{BASE_ZONE, EPOCH, IDENTITY, READINGS, STATS, Stats, found, meta, progress_key};
-use crate::{faults, rezone};
+use crate::{faults, records, rezone};
 
 /// The zone of shops that never told theirs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -201,6 +202,31 @@ impl Ledger {
         faults::letter(&*self.entities, id)
     }
 
+    /// An entity beside orders, with its version.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read.
+    pub fn record(
+        &self,
+        kind: Kind,
+        shop: &ShopKey,
+        id: &str,
+    ) -> Result<Option<(Version, Entity)>, LedgerError> {
+        records::held(self.entities.get(Table::Records, &records::key(kind, shop, id))?, id)
+    }
+
+    /// Gives every entity of a kind, in order of workspace, shop and id.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read, or what `each` fails with.
+    pub fn for_each_record<E: From<LedgerError>>(
+        &self,
+        kind: Kind,
+        each: impl FnMut(ShopKey, Version, Entity) -> Result<(), E>,
+    ) -> Result<(), E> {
+        records::each(self.entities.scan(Table::Records, &[kind as u8]), each)
+    }
+
     /// The shops and their calendars, kept up to date by this ledger.
     #[must_use]
     pub fn shops(&self) -> Arc<Shops> {
@@ -264,7 +290,8 @@ impl Ledger {
         let Said { envelopes, faults, letters, resolved, progress } = said;
         let mut writes = self.singles(epoch, progress)?;
         let mut told = faults::Told { faults, letters, resolved };
-        let sorted = self.sort(envelopes, &mut told.faults);
+        let sorted = sort(envelopes, self.workers, &mut told.faults, |shop| self.place(shop));
+        records::merge(&*self.entities, sorted.entities, &mut writes)?;
         let old = self.directory.shops();
         let zones = rezone::merged(&*self.entities, old, sorted.zones)?;
         let moved = rezone::moved(&zones, old, self.base.as_ref());
@@ -332,49 +359,6 @@ impl Ledger {
         Context { entities, dictionary, shops, workers: self.workers }
     }
 
-    /// Puts what was said of orders into shards; what cannot be held becomes a fault.
-    fn sort(
-        &mut self,
-        envelopes: Vec<Envelope>,
-        refused: &mut Vec<(Fault, Option<u128>)>,
-    ) -> Sorted {
-        let shares = self.workers.min(SHARDS);
-        let room = envelopes.len() / shares * 9 / 8;
-        let shards = (0..shares).map(|_| Vec::with_capacity(room)).collect();
-        let mut sorted = Sorted { zones: Vec::new(), shards, orders: 0 };
-        let mut last: Option<(Arc<ShopKey>, u32)> = None;
-        for envelope in envelopes {
-            let place = match &last {
-                Some((shop, place)) if Arc::ptr_eq(shop, &envelope.shop) => *place,
-                _ => self.place(&envelope.shop),
-            };
-            let Envelope { shop, version, event } = envelope;
-            match shards::order_of(&event) {
-                None => {
-                    sorted.zones.push((place, version, event));
-                }
-                Some(order) if order.len() > ORDER_ID_BYTES_MAX => {
-                    refused.push((shards::too_long(&shop, order), None));
-                }
-                Some(order) if !event.within_limits() => {
-                    refused.push((shards::too_large(&shop, order), None));
-                }
-                Some(order) => {
-                    let (shard, key) = key::dossier(place, order);
-                    sorted.shards[shard % shares].push(shards::Said {
-                        key,
-                        shop: place,
-                        version,
-                        event,
-                    });
-                    sorted.orders += 1;
-                }
-            }
-            last = Some((shop, place));
-        }
-        sorted
-    }
-
     /// A shop's number in keys.
     fn place(&mut self, key: &ShopKey) -> u32 {
         if let Some(place) = self.directory.place(key) {
@@ -384,12 +368,4 @@ impl Ledger {
         self.shops.put(Arc::clone(&shop));
         self.directory.add(shop)
     }
-}
-
-/// What an epoch said, sorted by what it is about.
-struct Sorted {
-    zones: Vec<(u32, Version, Event)>,
-    /// A share of the shards for each thread.
-    shards: Vec<Vec<shards::Said>>,
-    orders: usize,
 }

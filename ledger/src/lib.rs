@@ -17,9 +17,11 @@ mod faults;
 mod hydrate;
 pub mod ledger;
 pub mod numbers;
+pub mod records;
 mod rezone;
 mod shards;
 pub mod shop;
+mod sort;
 mod state;
 
 pub mod codec;

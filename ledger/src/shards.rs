@@ -240,7 +240,7 @@ pub(crate) fn order_of(event: &Event) -> Option<&str> {
         Event::OrderEdit(edit) => Some(&edit.order),
         Event::Refund(refund) => Some(&refund.order),
         Event::Row(row) => Some(&row.order),
-        Event::Zone { .. } => None,
+        Event::Zone { .. } | Event::Entity(_) => None,
     }
 }
 

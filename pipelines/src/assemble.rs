@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ionflux_ledger::disk::Disk;
+use ionflux_ledger::records::Records;
 use ionflux_ledger::shop::Shops;
 use ionflux_ledger::{BaseZone, Ledger};
 use ionflux_operators::list;
@@ -116,10 +117,23 @@ pub fn ledger(
     dictionary: Arc<Dictionary>,
     options: &Options<'_>,
 ) -> Result<Ledger, Failure> {
+    Ok(ledger_with_records(state, dictionary, options)?.0)
+}
+
+/// The same, with what other threads may look at.
+///
+/// # Errors
+/// As [`ledger`].
+pub fn ledger_with_records(
+    state: Option<&State>,
+    dictionary: Arc<Dictionary>,
+    options: &Options<'_>,
+) -> Result<(Ledger, Records), Failure> {
     let entities = match state {
         Some(state) => Disk::open(&state.ledger())?,
         None => Disk::temporary()?,
     };
+    let records = entities.records();
     let zone = options.base_zone.clone();
     let ledger = Ledger::open(Box::new(entities), dictionary, zone, options.workers)?;
     // Views that cannot be read are made again; here they only bear witness.
@@ -136,5 +150,5 @@ pub fn ledger(
                     into a new one";
         return Err(Failure::world(problem, hint));
     }
-    Ok(ledger)
+    Ok((ledger, records))
 }

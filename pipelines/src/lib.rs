@@ -28,5 +28,7 @@ pub mod verify;
 
 pub mod commands;
 pub mod config;
+pub mod connect;
 pub mod connections;
+pub mod secrets;
 pub mod serve;

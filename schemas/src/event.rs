@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::currency::Currency;
+use crate::entity::Entity;
 use crate::key::{Id, ShopKey, Version};
 use crate::money::AMOUNT_MINOR_MAX;
 use crate::time::UtcMs;
@@ -56,6 +57,8 @@ pub enum Event {
         /// An IANA name that parses.
         zone: Id,
     },
+    /// Something beside orders.
+    Entity(Box<Entity>),
 }
 
 /// A snapshot of an order as it was placed and edited; refunds are entities of their own.
@@ -212,6 +215,7 @@ impl Event {
             Self::Row(row) => {
                 units(&row.line.units) && [row.line.amount, row.line.discounts].iter().all(amount)
             }
+            Self::Entity(entity) => entity.within_limits(),
             Self::OrderDeleted { .. } | Self::Redacted { .. } | Self::Zone { .. } => true,
         }
     }

@@ -8,6 +8,7 @@ pub mod money;
 pub mod time;
 
 pub mod delivery;
+pub mod entity;
 pub mod event;
 pub mod fault;
 pub mod key;

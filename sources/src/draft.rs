@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ionflux_schemas::delivery::{Delivery, Position};
+use ionflux_schemas::entity::ENTITY_ID_BYTES_MAX;
 use ionflux_schemas::event::{Envelope, Event, UNITS_MAX};
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey};
@@ -171,6 +172,16 @@ fn limited(mut decoded: Decoded, place: &Place) -> Decoded {
 }
 
 fn too_large(envelope: &Envelope, place: &Place) -> Fault {
+    if let Event::Entity(entity) = &envelope.event {
+        let id: String = entity.id.chars().take(100).collect();
+        let reason = format!(
+            "an amount beyond {AMOUNT_MINOR_MAX} minor units, or an id that is empty or longer \
+             than {ENTITY_ID_BYTES_MAX} bytes"
+        );
+        let subject = format!("{:?} {id}", entity.kind()).to_lowercase();
+        let refusal = Refusal::new(FaultKind::Amount, subject, reason);
+        return refusal.at(ShopKey::clone(&envelope.shop), place.clone());
+    }
     let order = match &envelope.event {
         Event::Order(order) => &order.id,
         Event::OrderDeleted { order } | Event::Redacted { order } => order,
@@ -178,6 +189,7 @@ fn too_large(envelope: &Envelope, place: &Place) -> Fault {
         Event::Refund(refund) => &refund.order,
         Event::Row(row) => &row.order,
         Event::Zone { zone, .. } => zone,
+        Event::Entity(entity) => &entity.id,
     };
     let order: String = order.chars().take(100).collect();
     let reason = format!(

@@ -9,11 +9,16 @@ pub mod reading;
 pub mod clock;
 pub mod inbox;
 pub mod journal;
-pub mod webhook;
+
+pub mod cursor;
+pub mod doors;
+pub mod intake;
+pub mod poller;
 
 mod draft;
 
 pub mod files;
+pub mod platform;
 pub mod shopify;
 pub mod simulator;
 

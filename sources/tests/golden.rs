@@ -54,6 +54,9 @@ fn shown(envelope: &Envelope) -> String {
         }
         Event::Zone { from, zone } => format!("zone {zone} from={from}"),
         Event::Redacted { order } => format!("redacted order={order}"),
+        Event::Entity(entity) => {
+            format!("{:?} {} at={} {:?}", entity.kind(), entity.id, entity.at, entity.body)
+        }
         Event::Row(_) => "row".to_owned(),
     };
     format!("{shop} {stamp}\n  {said}\n")

@@ -12,13 +12,15 @@ use axum::http::{Request, StatusCode};
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
+use ionflux_sources::doors::{BODY_BYTES_MAX, Doors};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
+use ionflux_sources::intake::Intake;
 use ionflux_sources::journal::memory::{Fault, Memory};
 use ionflux_sources::journal::{Journal, Limits};
+use ionflux_sources::shopify::door::router;
 use ionflux_sources::shopify::signature::Secrets;
-use ionflux_sources::webhook::{BODY_BYTES_MAX, Doors, router};
 use prometheus::Registry;
 use tower::ServiceExt;
 
@@ -39,8 +41,8 @@ impl Bench {
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
         let shopify = BTreeMap::from([("acme".to_owned(), Secrets::new(["secret"]))]);
-        let doors = Doors::new(inbox.clone(), clock, shopify, &registry).unwrap();
-        Self { inbox, files, router: router(doors) }
+        let doors = Doors::new(Intake::new(inbox.clone()), clock, &registry).unwrap();
+        Self { inbox, files, router: router(doors, shopify) }
     }
 
     /// Sends a signed body; gives the status and `Retry-After`.

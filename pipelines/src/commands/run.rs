@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
+use ionflux_ledger::records::Records;
 use ionflux_ledger::{BaseZone, Ledger};
 use ionflux_operators::list;
 use ionflux_schemas::delivery::Position;
@@ -14,21 +15,24 @@ use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_service::health::HealthBoard;
 use ionflux_service::store::{Store, Stored};
 use ionflux_sources::clock::{Clock, Wall};
+use ionflux_sources::cursor::Cursors;
+use ionflux_sources::doors::Doors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
+use ionflux_sources::intake::Intake;
 use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits, Opened};
-use ionflux_sources::shopify::signature::Secrets;
-use ionflux_sources::webhook::{self, Doors};
 use prometheus::Registry;
 
 use crate::assemble::{self, Options};
 use crate::config::Config;
+use crate::connect::{self, Connected, World};
 use crate::failure::Failure;
 use crate::feed;
 use crate::live::{Live, Parts};
 use crate::meter::Meter;
+use crate::secrets::Secrets;
 use crate::serve::{Served, Service};
 use crate::state::State;
 
@@ -51,7 +55,8 @@ impl Run {
     /// When the configuration is wrong, the state cannot be opened, or the port is taken.
     pub fn execute(&self) -> Result<(), Failure> {
         let config = Config::read(&self.config)?;
-        let secrets = config.shopify.as_ref().map(|shopify| shopify.secrets()).transpose()?;
+        let secrets_file = config.secrets_file.as_ref().map(|path| relative_to(&self.config, path));
+        let secrets = Secrets::read(secrets_file.as_deref())?;
         let state = Arc::new(State::create(&relative_to(&self.config, &config.state_dir))?);
         let clock: Arc<dyn Clock> = Arc::new(Wall::default());
         let (registry, board) = (Registry::new(), Arc::new(HealthBoard::default()));
@@ -59,13 +64,16 @@ impl Run {
         let dictionary = Arc::new(Dictionary::new());
         let (base_zone, workers) = (BaseZone::Unknown, config.workers);
         let options = Options { state: None, base_zone, workers };
-        let ledger = assemble::ledger(Some(&state), Arc::clone(&dictionary), &options)?;
+        let dictionary_of = Arc::clone(&dictionary);
+        let (ledger, records) =
+            assemble::ledger_with_records(Some(&state), dictionary_of, &options)?;
         let store = Arc::new(restored(&state, &ledger, &dictionary)?);
         let journal = journal(&state, &config, feed::reached(&ledger)?)?;
         let inbox = inbox(journal, &clock, &registry)?;
 
         let shops = ledger.shops();
-        let doors = doors(&inbox, &clock, secrets.unwrap_or_default(), &registry)?;
+        let world = world(&state, &inbox, (&clock, &board, &registry), (records, secrets))?;
+        let (doors, connected) = sources(&config, &world)?;
         let served =
             Served { store: Arc::clone(&store), shops, board: Arc::clone(&board), registry, doors };
         let service = Service::start(config.http.listen, served)?;
@@ -76,6 +84,7 @@ impl Run {
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
+        connected.finish();
         inbox.close();
         live.finish()
     }
@@ -154,15 +163,29 @@ fn inbox(
     Inbox::open(scribe).map_err(|cause| Failure::world(format!("no thread: {cause}"), hint))
 }
 
-fn doors(
+/// What sources are connected to.
+fn world(
+    state: &State,
     inbox: &Inbox,
-    clock: &Arc<dyn Clock>,
-    secrets: BTreeMap<String, Vec<String>>,
-    registry: &Registry,
-) -> Result<Router, Failure> {
-    let secrets = secrets.into_iter().map(|(name, secrets)| (name, Secrets::new(secrets)));
-    let doors = Doors::new(inbox.clone(), Arc::clone(clock), secrets.collect(), registry);
-    Ok(webhook::router(doors.map_err(|cause| Failure::world(cause, "please report this"))?))
+    (clock, board, registry): (&Arc<dyn Clock>, &Arc<HealthBoard>, &Registry),
+    (records, secrets): (Records, Secrets),
+) -> Result<World, Failure> {
+    let bug = |cause| Failure::world(cause, "please report this");
+    let intake = Intake::new(inbox.clone());
+    let doors = Doors::new(intake.clone(), Arc::clone(clock), registry).map_err(bug)?;
+    let folder = state.cursors();
+    let cursors = Cursors::open(&folder).map_err(|cause| {
+        let hint = "check the disk and the folder's permissions";
+        Failure::world(format!("{}: {cause}", folder.display()), hint)
+    })?;
+    let (clock, board, registry) = (Arc::clone(clock), Arc::clone(board), registry.clone());
+    Ok(World { intake, doors, clock, registry, board, cursors, records, secrets })
+}
+
+/// The sources of the configuration, at work.
+fn sources(config: &Config, world: &World) -> Result<(Router, Connected), Failure> {
+    let mut connected = connect::connect(config, world)?;
+    Ok((std::mem::take(&mut connected.doors), connected))
 }
 
 /// Paths in a configuration are relative to the file that holds them.

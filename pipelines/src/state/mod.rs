@@ -138,6 +138,12 @@ impl State {
         self.folder.join("journal")
     }
 
+    /// Where it is kept how far sources that are asked were read.
+    #[must_use]
+    pub fn cursors(&self) -> PathBuf {
+        self.folder.join("cursors")
+    }
+
     /// Where the views are kept.
     #[must_use]
     pub fn views_folder(&self) -> PathBuf {

@@ -24,6 +24,8 @@ pub mod webhook_file;
 
 pub mod delivery;
 
+pub mod door;
+
 pub mod bulk_file;
 
 pub mod orders_csv;

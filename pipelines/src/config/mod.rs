@@ -1,11 +1,14 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
-use std::collections::BTreeMap;
+mod shopify;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use shopify::Shopify;
 
 use crate::failure::Failure;
 use crate::runtime::WORKERS_MAX;
@@ -18,6 +21,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Worker threads of the dataflow and of the ledger.
     pub workers: usize,
+    /// A file of `NAME=value` lines with the secrets that are not in the environment.
+    pub secrets_file: Option<PathBuf>,
     /// The read service and the doors of the sources.
     pub http: Http,
     /// What was acknowledged and is not in the ledger yet.
@@ -44,15 +49,6 @@ pub struct Journal {
     pub keep_days: u32,
 }
 
-/// The section `[shopify]`.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shopify {
-    /// For each workspace the environment variables that hold its app's client secrets: several
-    /// while they are being rotated.
-    pub secret_variables: BTreeMap<String, Vec<String>>,
-}
-
 /// The least journal that is worth having: two segments.
 const JOURNAL_MB_MIN: u64 = 128;
 
@@ -61,6 +57,7 @@ impl Default for Config {
         Self {
             state_dir: "state".into(),
             workers: 1,
+            secrets_file: None,
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
@@ -107,36 +104,8 @@ impl Config {
             let held = config.journal.max_mb;
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
-        let secrets = config.shopify.iter().flat_map(|shopify| &shopify.secret_variables);
-        for (workspace, variables) in secrets {
-            if workspace.trim().is_empty() || variables.is_empty() {
-                let problem = "a workspace with a name and at least one variable is needed";
-                return Err(format!("shopify.secret_variables.{workspace:?}: {problem}"));
-            }
-        }
+        config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
         Ok(config)
-    }
-}
-
-impl Shopify {
-    /// The secrets of every workspace, from the environment.
-    ///
-    /// # Errors
-    /// A usage failure that names the variable that is unset or empty.
-    pub fn secrets(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-        let secret = |variable: &String| {
-            let held = std::env::var(variable).ok().filter(|secret| !secret.trim().is_empty());
-            held.ok_or_else(|| {
-                let problem = format!("the environment variable {variable} is unset or empty");
-                let hint = "it must hold the client secret of the Shopify app that sends webhooks";
-                Failure::usage(problem, hint)
-            })
-        };
-        let of = |(workspace, variables): (&String, &Vec<String>)| {
-            let secrets = variables.iter().map(secret).collect::<Result<_, _>>()?;
-            Ok((workspace.clone(), secrets))
-        };
-        self.secret_variables.iter().map(of).collect()
     }
 }
 

@@ -1,0 +1,85 @@
+//! The sources of a configuration, connected: a line each.
+//!
+//! Invariant: a section that is not there opens no door and asks nobody.
+
+mod shopify;
+
+use std::sync::Arc;
+
+use axum::Router;
+use ionflux_ledger::records::Records;
+use ionflux_service::health::HealthBoard;
+use ionflux_sources::clock::Clock;
+use ionflux_sources::cursor::Cursors;
+use ionflux_sources::doors::Doors;
+use ionflux_sources::intake::Intake;
+use ionflux_sources::poller::Poller;
+use prometheus::Registry;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::secrets::Secrets;
+
+/// What sources are connected to.
+pub struct World {
+    /// The way into the journal.
+    pub intake: Intake,
+    /// The parts of doors.
+    pub doors: Doors,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// Metrics.
+    pub registry: Registry,
+    /// Health.
+    pub board: Arc<HealthBoard>,
+    /// How far sources that are asked were read.
+    pub cursors: Cursors,
+    /// Entities beside orders, as the ledger has them.
+    pub records: Records,
+    /// Credentials.
+    pub secrets: Secrets,
+}
+
+/// Sources at work.
+#[derive(Default)]
+pub struct Connected {
+    /// Their doors.
+    pub doors: Router,
+    /// Those that are asked.
+    pub pollers: Vec<Poller>,
+}
+
+/// Connects the source of one section, if it is there.
+type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
+
+const SOURCES: &[Connect] = &[shopify::connect];
+
+/// Connects every source of a configuration.
+///
+/// # Errors
+/// What is wrong with one of them, before anything is taken.
+pub fn connect(config: &Config, world: &World) -> Result<Connected, Failure> {
+    let mut connected = Connected::default();
+    for source in SOURCES {
+        source(config, world, &mut connected)?;
+    }
+    Ok(connected)
+}
+
+impl Connected {
+    /// A further door.
+    pub fn open(&mut self, door: Router) {
+        self.doors = std::mem::take(&mut self.doors).merge(door);
+    }
+
+    /// A further source that is asked; it says on the board how it is.
+    pub fn ask(&mut self, poller: Poller, board: &HealthBoard) {
+        board.ask(poller.health());
+        self.pollers.push(poller);
+    }
+
+    /// Ends those that are asked, and waits until they have ended.
+    pub fn finish(self) {
+        self.pollers.into_iter().for_each(Poller::finish);
+    }
+}

@@ -1,0 +1,145 @@
+//! The doors: a bounded body, a checked credential, an append; and only then 200.
+//!
+//! ```text
+//! request ─▶ credential known? ─▶ bounded body ─▶ signature ─▶ intake ─▶ journal ─▶ 200
+//!               └ 401              └ 408, 413       └ 401        └ 503 and Retry-After
+//! ```
+//!
+//! Invariant: what is answered with 200 is on disk; what is not is answered so that the sender
+//! tries again, or learns that it never will do. Every source's door is made of these parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ionflux_schemas::delivery::Delivery;
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::inbox::Refused;
+use crate::intake::Intake;
+
+/// The largest body of a webhook: Shopify's own are below 1 MB; orders with thousands of lines
+/// come near it.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+/// The longest value of a header that is kept.
+const HEADER_BYTES_MAX: usize = 512;
+/// Bodies on their way in at once: with the largest of them, half a gigabyte.
+const BODIES_MAX: usize = 64;
+/// How long a body may take to come, and then to be kept; Shopify gives up after 5 s.
+const DELIVERY_MAX: Duration = Duration::from_secs(10);
+
+/// What every door is made of. Clones share their limits.
+#[derive(Clone)]
+pub struct Doors {
+    /// Where deliveries go.
+    pub intake: Intake,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    bodies: Arc<Semaphore>,
+    taken: IntCounterVec,
+}
+
+/// A body that came whole, and its place among those on their way in.
+pub struct Taken {
+    /// The body.
+    pub bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Doors {
+    /// Doors that count what they answer in a registry.
+    ///
+    /// # Errors
+    /// When the name of their metric is taken, which is a bug.
+    pub fn new(
+        intake: Intake,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let help = "Webhooks answered, by the status of the answer";
+        let options = Opts::new("ionflux_webhooks_total", help);
+        let taken = IntCounterVec::new(options, &["source", "status"])?;
+        registry.register(Box::new(taken.clone()))?;
+        let bodies = Arc::new(Semaphore::new(BODIES_MAX));
+        Ok(Self { intake, clock, bodies, taken })
+    }
+
+    /// Counts answers of a source from the first scrape on, so that a rate misses none of them.
+    pub fn announce(&self, source: &str) {
+        for status in ["200", "401", "503"] {
+            self.taken.with_label_values(&[source, status]).reset();
+        }
+    }
+
+    /// Counts an answer.
+    pub fn count(&self, source: &str, answer: &Response) {
+        self.taken.with_label_values(&[source, answer.status().as_str()]).inc();
+    }
+
+    /// Takes a body of at most so many bytes. The sender's credential is known before this is
+    /// asked: nobody else takes a place.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub async fn body(&self, body: Body, max_bytes: usize) -> Result<Taken, Box<Response>> {
+        let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned() else {
+            return Err(Box::new(busy(Refused::Full { retry_after_s: 1 })));
+        };
+        match timeout(DELIVERY_MAX, to_bytes(body, max_bytes)).await {
+            Ok(Ok(bytes)) => Ok(Taken { bytes, _place: place }),
+            Ok(Err(_)) => {
+                let detail = format!("the body is broken off, or larger than {max_bytes} bytes");
+                Err(Box::new(refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail)))
+            }
+            Err(_) => {
+                let detail = "the body did not come in time";
+                Err(Box::new(refusal(StatusCode::REQUEST_TIMEOUT, detail)))
+            }
+        }
+    }
+
+    /// Keeps a delivery.
+    ///
+    /// # Errors
+    /// The answer to give if it was not kept.
+    pub async fn keep(&self, delivery: Delivery) -> Result<(), Box<Response>> {
+        match timeout(DELIVERY_MAX, self.intake.deliver(delivery)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(refused)) => Err(Box::new(busy(refused))),
+            // It may yet be kept: sent again, it is a duplicate and counts once.
+            Err(_) => Err(Box::new(busy(Refused::Full { retry_after_s: 1 }))),
+        }
+    }
+}
+
+/// A header that is text of a sane length.
+#[must_use]
+pub fn header_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    (text.len() <= HEADER_BYTES_MAX).then(|| text.to_owned())
+}
+
+/// The answer to a delivery that was not kept: when to come again, or that it never will do.
+#[must_use]
+pub fn busy(refused: Refused) -> Response {
+    let Some(seconds) = refused.retry_after_s() else {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, &refused.to_string());
+    };
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &refused.to_string());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// A problem in the form of RFC 9457.
+#[must_use]
+pub fn refusal(status: StatusCode, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Refused");
+    let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, body.to_string()).into_response()
+}
