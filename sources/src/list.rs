@@ -97,10 +97,8 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] = &[
-    (delivery::SOURCE, delivery::read_as),
-    (platform::read::SOURCE, platform::read::read_as),
-];
+const SOURCES: &[(&str, Deliveries)] =
+    &[(delivery::SOURCE, delivery::read_as), (platform::read::SOURCE, platform::read::read_as)];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.

@@ -174,3 +174,86 @@ fn refusal(decoded: &Decoded) -> Option<Box<str>> {
     let fault = decoded.faults.iter().find(|fault| fatal(fault.kind))?;
     decoded.envelopes.is_empty().then(|| fault.reason.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stepped;
+    use crate::inbox::Inbox;
+    use crate::inbox::metrics::JournalMetrics;
+    use crate::inbox::scribe::Scribe;
+    use crate::journal::memory::Memory;
+    use crate::journal::{Journal, Limits};
+    use crate::platform::known::Reservation;
+
+    const EVENT: &[u8] = br#"{"event_id":"e","event_type":"saas_connected",
+        "event_timestamp":"2026-03-01T09:30:00Z","payload_json":{}}"#;
+
+    fn keeper() -> (Keeper, Arc<Known>, Inbox) {
+        let limits = Limits::new(1 << 20);
+        let (journal, opened) = Journal::open(Box::new(Memory::new(1)), limits).unwrap();
+        let clock = Arc::new(Stepped::new(UtcMs(1)));
+        let metrics = JournalMetrics::new(&prometheus::Registry::new()).unwrap();
+        let inbox = Inbox::open(Scribe::new(journal, &opened, clock, metrics)).unwrap();
+        let known = Known::new(8);
+        let intake = Intake::new(inbox.clone());
+        (Keeper::new(intake, Arc::clone(&known), Arc::new(|_, _, _| false)), known, inbox)
+    }
+
+    fn reserved(known: &Arc<Known>) -> Reservation {
+        match known.reserve("w", "e") {
+            Found::New(reservation) => reservation,
+            _ => panic!("somebody has it"),
+        }
+    }
+
+    /// What a second sender is told when the first one, whose event is on its way, then ends.
+    async fn second(ends: impl FnOnce(Reservation)) -> Status {
+        let (keeper, known, inbox) = keeper();
+        let grant = Grant { workspace: "w".into(), name: "t".into() };
+        let first = reserved(&known);
+        let judged = keeper.judge(&[EVENT], &grant, UtcMs(1));
+        let mut told = std::pin::pin!(keeper.keep(judged, &grant));
+        for _ in 0..100 {
+            tokio::select! {
+                biased;
+                _ = &mut told => panic!("told before the first sender's event was durable"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        ends(first);
+        let status = told.await.unwrap()[0].status;
+        tokio::task::spawn_blocking(move || inbox.close()).await.unwrap();
+        status
+    }
+
+    #[tokio::test]
+    async fn a_second_sender_waits_for_the_first_and_takes_over_when_it_fails() {
+        assert_eq!(second(Reservation::keep).await, Status::Duplicate);
+        assert_eq!(second(drop).await, Status::Accepted);
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_holds_nothing() {
+        let (keeper, known, inbox) = keeper();
+        let grant = Grant { workspace: "w".into(), name: "t".into() };
+        let judged = keeper.judge(&[EVENT, EVENT], &grant, UtcMs(1));
+        let told: Vec<Status> = judged.answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(told, [Status::Accepted, Status::Duplicate]);
+        let gone = keeper.keep(judged, &grant);
+        {
+            let mut gone = std::pin::pin!(gone);
+            tokio::select! {
+                biased;
+                _ = &mut gone => {}
+                () = std::future::ready(()) => {}
+            }
+        }
+        // Its tasks are told to end; whether they were in time or not, nothing stays on its way.
+        let mut settled = known.settled();
+        while matches!(known.reserve("w", "e"), Found::OnItsWay) {
+            settled.changed().await.unwrap();
+        }
+        tokio::task::spawn_blocking(move || inbox.close()).await.unwrap();
+    }
+}

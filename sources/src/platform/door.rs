@@ -61,7 +61,8 @@ struct Shared {
 pub fn router(parts: Parts, registry: &Registry) -> Result<Router, prometheus::Error> {
     let Parts { doors, tokens, limiter, in_ledger } = parts;
     doors.announce(LABEL);
-    let options = Opts::new("ionflux_platform_events_total", "Platform events, by what they became");
+    let options =
+        Opts::new("ionflux_platform_events_total", "Platform events, by what they became");
     let events = IntCounterVec::new(options, &["status"])?;
     registry.register(Box::new(events.clone()))?;
     for status in [Status::Accepted, Status::Duplicate, Status::Refused] {

@@ -112,7 +112,8 @@ impl<'a> Fields<'a> {
     /// An instant; without an offset it is UTC, for so the envelope says.
     pub fn time(&self, names: &[&str]) -> Result<Option<UtcMs>, Refusal> {
         let Some(text) = self.scalar(names)? else { return Ok(None) };
-        let wrong = |error| refused(FaultKind::Time, format!("{}{}: {error}", self.within, names[0]));
+        let wrong =
+            |error| refused(FaultKind::Time, format!("{}{}: {error}", self.within, names[0]));
         UtcMs::parse(&text, &Zone::UTC).map(Some).map_err(wrong)
     }
 

@@ -42,11 +42,7 @@ pub const PERSONAL: [&str; 16] = [
 ];
 
 /// `ionflux.platform.<activity>`, or `ionflux.platform.<entity>.<verb>`
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     let name = match parts {
         // The name of the topic, or of the wrapper, says nothing: the payload does.
         ["activity", "recorded"] | ["user_activity" | "activity_events" | "activity"] => None,

@@ -27,17 +27,11 @@ const OTHERS: [&str; 9] = [
 
 /// `ionflux.store.change.recorded`, or `ionflux.store.<entity>.<verb>` such as
 /// `ionflux.store.app.installed`
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     let [entity, verb] = parts else { return Ok(None) };
     let fields = payload(event)?;
     let change = match (*entity, *verb) {
-        ("change", "recorded") => {
-            fields.needed("change", fields.name(&["change", "kind"])?)?
-        }
+        ("change", "recorded") => fields.needed("change", fields.name(&["change", "kind"])?)?,
         _ => format!("{entity}_{verb}").replace('-', "_").into(),
     };
     if !is_name(&change) {

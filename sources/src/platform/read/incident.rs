@@ -18,11 +18,7 @@ const SPELLINGS: [(&str, &str); 5] = [
 ];
 
 /// `ionflux.incident.action.recorded`
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     if parts != ["action", "recorded"] {
         return Ok(None);
     }

@@ -23,11 +23,7 @@ const NEVER_NEGATIVE: [&str; 9] = [
 ];
 
 /// `ionflux.performance.metric.recorded`
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     if parts != ["metric", "recorded"] {
         return Ok(None);
     }

@@ -58,11 +58,7 @@ pub fn topic(entity: &str, verb: &str) -> Option<String> {
 }
 
 /// `ionflux.shopify.<entity>.<verb>`, and `ionflux.shopify.unmapped` with the topic in the payload
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     let fields = payload(event)?;
     let headers = fields.object("headers", "payload_json.headers.")?;
     let header = |name: &str| headers.as_ref().and_then(|headers| headers.header(name));

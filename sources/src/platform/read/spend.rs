@@ -18,11 +18,7 @@ const COUNTS: [&str; 3] = ["impressions", "clicks", "conversions"];
 const COUNT_MAX: i64 = 1_000_000_000_000;
 
 /// `ionflux.marketing.spend.recorded`
-pub fn read(
-    event: &Event<'_>,
-    parts: &[&str],
-    setting: &Setting,
-) -> Result<Option<Told>, Refusal> {
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
     if parts != ["spend", "recorded"] {
         return Ok(None);
     }
