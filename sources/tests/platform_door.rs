@@ -59,10 +59,8 @@ impl Bench {
         let metrics = JournalMetrics::new(&registry).unwrap();
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
-        let grant = |workspace: &str, name: &str| Grant {
-            workspace: workspace.into(),
-            name: name.into(),
-        };
+        let grant =
+            |workspace: &str, name: &str| Grant { workspace: workspace.into(), name: name.into() };
         let tokens = Tokens::new([
             ("acme-token".into(), grant("acme", "ci")),
             ("acme-other".into(), grant("acme", "cd")),
@@ -143,7 +141,8 @@ fn each_event_has_its_answer() {
     let bench = Bench::new();
     let one = bench.post(event("a"));
     assert_eq!((one.0, told(&one)), (StatusCode::OK, vec!["0 a accepted -".to_owned()]));
-    let other = event("c").replace("\"payload_json\"", "\"workspace_id\":\"bolt\",\"payload_json\"");
+    let other =
+        event("c").replace("\"payload_json\"", "\"workspace_id\":\"bolt\",\"payload_json\"");
     let own = event("d").replace("\"payload_json\"", "\"workspace_id\":\"acme\",\"payload_json\"");
     let unknown = event("u").replace("platform.saas_connected", "nobody.knows.this");
     let body = format!("[{},{},{},{other},{own},7,{unknown}]", event("b"), event("a"), event("b"));
@@ -162,11 +161,10 @@ fn each_event_has_its_answer() {
     let lines = format!("\u{feff}{}\r\n\r\n{{broken\r\n  \n{}\n", event("e"), event("a"));
     let lines = bench.send("acme-token", lines, &[("content-type", "application/x-ndjson")]);
     let shown = told(&lines);
-    assert_eq!((lines.0, &*shown[0], &*shown[2]), (
-        StatusCode::MULTI_STATUS,
-        "0 e accepted -",
-        "2 a duplicate -"
-    ));
+    assert_eq!(
+        (lines.0, &*shown[0], &*shown[2]),
+        (StatusCode::MULTI_STATUS, "0 e accepted -", "2 a duplicate -")
+    );
     assert!(shown[1].starts_with("1 - refused the event is not valid JSON"), "{shown:?}");
     let bolt = bench.send("bolt-token", event("a"), &[]);
     assert_eq!(told(&bolt), ["0 a accepted -"], "tenants do not know of each other");
