@@ -90,7 +90,7 @@ fn event<'a>(id: Id, fields: &Fields<'a>, workspace: &str) -> Result<Event<'a>, 
     }
     let kind = kind(fields)?;
     let form = fields.text(&["payload_schema_version"])?.unwrap_or_else(|| "v1".into());
-    if !form.trim_start_matches('v').split('.').next().is_some_and(|major| major == "1") {
+    if form.trim_start_matches('v').split('.').next() != Some("1") {
         let form: String = form.chars().take(20).collect();
         let reason = format!("payload_schema_version {form} of {kind}: only v1 is known");
         return Err(refused(FaultKind::Unsupported, reason));
