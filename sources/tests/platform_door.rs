@@ -28,6 +28,8 @@ use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
 use ionflux_sources::platform::door::{InLedger, Parts, router};
 use ionflux_sources::platform::tokens::{Grant, Tokens};
+use ionflux_sources::shopify::door;
+use ionflux_sources::shopify::signature::Secrets;
 use prometheus::Registry;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -280,6 +282,32 @@ fn tokens_and_workspaces_have_their_rates() {
     bench.clock.advance(1_000);
     assert_eq!([send("acme-token"), send("acme-token")], [(200, None), (429, Some(1))]);
     assert_eq!(bench.kept().len(), 5);
+}
+
+#[test]
+fn webhooks_have_the_rate_of_their_workspace() {
+    let rate = Rate { per_s: 1, burst: 1 };
+    let bench = Bench::new();
+    let doors = Doors::new(Intake::new(bench.inbox.clone()), bench.clock.clone(), &Registry::new());
+    let doors = doors.unwrap().limited(Limiter::new(rate, bench.clock.clone()));
+    let secrets = |workspace: &str| (workspace.to_owned(), Secrets::new(["secret"]));
+    let shopify = door::router(doors, BTreeMap::from([secrets("acme"), secrets("bolt")]));
+    let send = |workspace: &str, secret: &str| {
+        let signature = Secrets::new([secret]).sign(b"{}").unwrap();
+        let request = Request::post(format!("/webhooks/shopify/{workspace}"))
+            .header("x-shopify-hmac-sha256", signature)
+            .body(Body::from("{}"));
+        let answer = bench.runtime.block_on(shopify.clone().oneshot(request.unwrap())).unwrap();
+        let after = answer.headers().get("retry-after").cloned();
+        (answer.status().as_u16(), after.map(|after| after.to_str().unwrap().to_owned()))
+    };
+    assert_eq!(send("acme", "forged"), (401, None), "uses up nothing");
+    assert_eq!(send("acme", "secret"), (200, None));
+    assert_eq!(send("acme", "secret"), (429, Some("1".to_owned())));
+    assert_eq!(send("bolt", "secret"), (200, None));
+    bench.clock.advance(1_000);
+    assert_eq!(send("acme", "secret"), (200, None));
+    assert_eq!(bench.kept().len(), 3);
 }
 
 /// The latest version of every entity of some deliveries.

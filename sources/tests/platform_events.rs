@@ -18,6 +18,7 @@ use ionflux_sources::letters::{Changes, read_again};
 use ionflux_sources::list::read_delivery;
 use ionflux_sources::platform::file;
 use ionflux_sources::reading::{Decoded, Setting};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const DOCUMENTATION: &str = include_str!("../../docs/platform-events.md");
@@ -347,4 +348,26 @@ fn a_broken_line_of_a_file_costs_itself() {
         read.iter().map(|decoded| (decoded.envelopes.len(), decoded.faults.len())).collect();
     assert_eq!(told, [(1, 0), (0, 1), (1, 0), (0, 1)]);
     assert_eq!(read[1].faults[0].place.to_string(), "f:2");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn damaged_events_are_read_or_refused(
+        which in 0_usize..6,
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_usize..40), 0..5),
+    ) {
+        let blocks = DOCUMENTATION.split("```json\n").skip(1);
+        let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+        let mut bytes = blocks[which].trim().as_bytes().to_vec();
+        for (at, byte, length) in damages {
+            let at = at.index(bytes.len().max(1)).min(bytes.len());
+            let end = (at + length).min(bytes.len());
+            bytes.splice(at..end, [byte]);
+        }
+        let decoded = read(&bytes);
+        prop_assert!(!decoded.envelopes.is_empty() || !decoded.faults.is_empty());
+        prop_assert!(decoded.faults.iter().all(|f| f.reason.len() + f.subject.len() <= 2_000));
+    }
 }
