@@ -325,6 +325,15 @@ fn entities(deliveries: &[Delivery]) -> BTreeMap<(Kind, String, String), (Versio
     latest
 }
 
+fn metric(n: usize) -> String {
+    json!({
+        "event_id": n.to_string(), "event_type": "ionflux.performance.metric.recorded",
+        "event_timestamp": "2026-03-01T09:30:00Z",
+        "payload_json": {"shop_id": "s", "metric_name": "sessions", "value": n},
+    })
+    .to_string()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -337,9 +346,7 @@ proptest! {
         let sent = |n: &usize| match n % 3 {
             0 => event(&n.to_string()),
             1 => event(&n.to_string()).replace("ionflux.platform.saas_connected", "video_posted"),
-            _ => json!({"event_id": n.to_string(), "event_timestamp": "2026-03-01T09:30:00Z",
-                "event_type": "ionflux.performance.metric.recorded",
-                "payload_json": {"shop_id": "s", "metric_name": "sessions", "value": n}}).to_string(),
+            _ => metric(*n),
         };
         let bench = Bench::new();
         let (mut rest, mut accepted) = (&order[..], 0);

@@ -350,13 +350,17 @@ fn a_broken_line_of_a_file_costs_itself() {
     assert_eq!(read[1].faults[0].place.to_string(), "f:2");
 }
 
+fn damage() -> impl Strategy<Value = (prop::sample::Index, u8, usize)> {
+    (any::<prop::sample::Index>(), any::<u8>(), 0_usize..40)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn damaged_events_are_read_or_refused(
         which in 0_usize..6,
-        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_usize..40), 0..5),
+        damages in prop::collection::vec(damage(), 0..5),
     ) {
         let blocks = DOCUMENTATION.split("```json\n").skip(1);
         let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
