@@ -1,6 +1,7 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+mod platform;
 mod shopify;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use platform::{Limits, Platform};
 pub use shopify::Shopify;
 
 use crate::failure::Failure;
@@ -29,6 +31,10 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
+    /// What each workspace may send.
+    pub limits: Limits,
+    /// Platform events; there is a door for them when this section is there.
+    pub platform: Option<Platform>,
 }
 
 /// The section `[http]`.
@@ -61,6 +67,8 @@ impl Default for Config {
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
+            limits: Limits::default(),
+            platform: None,
         }
     }
 }
@@ -105,6 +113,8 @@ impl Config {
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
+        config.limits.check()?;
+        config.platform.as_ref().map_or(Ok(()), Platform::check)?;
         Ok(config)
     }
 }
@@ -120,7 +130,8 @@ mod tests {
         assert_eq!(Config::parse(""), Ok(Config::default()));
         // Sections that are off are shown commented out; they must be right too.
         let shown = reference.replace("\n#: ", "\n");
-        assert!(Config::parse(&shown).unwrap().shopify.is_some());
+        let shown = Config::parse(&shown).unwrap();
+        assert!(shown.shopify.is_some() && shown.platform.is_some());
     }
 
     #[test]
