@@ -30,7 +30,7 @@ pub mod bulk_file;
 
 pub mod orders_csv;
 
-mod shape;
+pub(crate) mod shape;
 
 mod order;
 
@@ -46,20 +46,20 @@ mod redaction;
 
 mod tax;
 
-mod spread;
+pub(crate) mod spread;
 
 mod body;
 
-mod amounts;
+pub(crate) mod amounts;
 
-mod scalar;
+pub(crate) mod scalar;
 
 mod list;
 
-mod record;
+pub(crate) mod record;
 
 mod document;
 
-mod framing;
+pub(crate) mod framing;
 
-mod broken;
+pub(crate) mod broken;
