@@ -38,6 +38,8 @@ Formats:
   shopify-webhooks  JSON or NDJSON of webhook bodies, optionally {\"headers\": ..., \"body\": ...}
   shopify-bulk      JSONL of a bulk operation, children grouped or not
   shopify-csv       the orders export of the Shopify admin
+  tiktok-webhooks   JSON or NDJSON of webhook bodies of TikTok Shop and for Developers
+  tiktok-api        answers of TikTok's APIs: orders, returns, cancellations, videos, reports
   csv               any CSV of order lines; --mapping says which column is what")]
 pub struct Replay {
     /// Files to read, in any order
@@ -88,6 +90,10 @@ pub enum FormatName {
     ShopifyBulk,
     /// The Shopify orders export
     ShopifyCsv,
+    /// Bodies of TikTok webhooks
+    TiktokWebhooks,
+    /// Answers of TikTok's APIs
+    TiktokApi,
     /// Any CSV of order lines
     Csv,
 }
@@ -182,6 +188,8 @@ impl Replay {
             (FormatName::ShopifyWebhooks, None) => Format::ShopifyWebhooks,
             (FormatName::ShopifyBulk, None) => Format::ShopifyBulk,
             (FormatName::ShopifyCsv, None) => Format::ShopifyCsv,
+            (FormatName::TiktokWebhooks, None) => Format::TiktokWebhooks,
+            (FormatName::TiktokApi, None) => Format::TiktokApi,
         };
         // Each is opened once to see that it can be, and again when its turn comes.
         let sizes = self.inputs.iter().map(|path| Ok(Opened::open(path)?.input.bytes_total));

@@ -2,6 +2,7 @@
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
 mod shopify;
+pub mod tiktok;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use shopify::Shopify;
+pub use tiktok::Tiktok;
 
 use crate::failure::Failure;
 use crate::runtime::WORKERS_MAX;
@@ -29,6 +31,8 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
+    /// TikTok: webhooks, shops and advertisers, as far as the section names them.
+    pub tiktok: Option<Tiktok>,
 }
 
 /// The section `[http]`.
@@ -61,6 +65,7 @@ impl Default for Config {
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
+            tiktok: None,
         }
     }
 }
@@ -105,6 +110,7 @@ impl Config {
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
+        config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
         Ok(config)
     }
 }
@@ -121,6 +127,8 @@ mod tests {
         // Sections that are off are shown commented out; they must be right too.
         let shown = reference.replace("\n#: ", "\n");
         assert!(Config::parse(&shown).unwrap().shopify.is_some());
+        let tiktok = Config::parse(&shown).unwrap().tiktok.unwrap();
+        assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: a section that is not there opens no door and asks nobody.
 
 mod shopify;
+mod tiktok;
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect];
+const SOURCES: &[Connect] = &[shopify::connect, tiktok::connect];
 
 /// Connects every source of a configuration.
 ///
