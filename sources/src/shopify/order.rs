@@ -1,4 +1,4 @@
-//! An order's snapshot, and the refunds inside it.
+//! An order's snapshot, and the refunds and transactions inside it.
 //!
 //! Invariant: amounts are the shop's money without tax; a refund that cannot be read does not
 //! take its order with it, and neither does the reverse.
@@ -9,6 +9,7 @@ use ionflux_schemas::time::UtcMs;
 
 use super::amounts::{Coin, bounded, currency_of};
 use super::body;
+use super::entities::transaction::{self, Within};
 use super::lines::{self, Lines};
 use super::list::each;
 use super::record::{Outcome, Record, about, field};
@@ -19,7 +20,7 @@ use crate::reading::Refusal;
 /// The longest name of a channel that is kept.
 const CHANNEL_CHARS_MAX: usize = 100;
 
-/// The order and each of its refunds.
+/// The order, each of its refunds, and each transaction of both.
 pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
     let id = match id(order) {
         Ok(id) => id,
@@ -45,6 +46,11 @@ pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
             Ok(enclosing) => refund::decode(refund, Some(&enclosing), record),
             Err(refusal) => Err(about(&subject, refusal)),
         });
+    }
+    let within = Within { order: Some(id), currency: currency.ok() };
+    outcomes.extend(transaction::all(&order.transactions, &within, record));
+    for refund in each(&order.refunds) {
+        outcomes.extend(transaction::all(&refund.transactions, &within, record));
     }
     outcomes
 }
