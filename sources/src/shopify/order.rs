@@ -3,6 +3,7 @@
 //! Invariant: amounts are the shop's money without tax; a refund that cannot be read does not
 //! take its order with it, and neither does the reverse.
 
+use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Event, Order, OrderLine};
 use ionflux_schemas::key::Id;
 use ionflux_schemas::time::UtcMs;
@@ -26,15 +27,29 @@ pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
         Ok(id) => id,
         Err(refusal) => return vec![Err(refusal)],
     };
-    let subject = format!("order {id}");
+    let currency = currency_of(&bags(order), order.currency, record.setting);
+    let mut outcomes = sales(order, &id, &currency, record);
+    let within = Within { order: Some(id), currency: currency.ok() };
+    outcomes.extend(transaction::all(&order.transactions, &within, record));
+    for refund in each(&order.refunds) {
+        outcomes.extend(transaction::all(&refund.transactions, &within, record));
+    }
+    outcomes
+}
+
+/// The order and each of its refunds.
+fn sales(
+    order: &body::Order<'_>,
+    id: &Id,
+    currency: &Result<Currency, Refusal>,
+    record: &Record<'_>,
+) -> Vec<Outcome> {
+    let wrong = |refusal: Refusal| about(&format!("order {id}"), refusal);
     let stamped = match stamps(order, record) {
         Ok(stamped) => stamped,
-        Err(refusal) => return vec![Err(about(&subject, refusal))],
+        Err(refusal) => return vec![Err(wrong(refusal))],
     };
-    let currency = currency_of(&bags(order), order.currency, record.setting);
-    let mut outcomes = vec![
-        snapshot(order, id.clone(), &stamped, record).map_err(|refusal| about(&subject, refusal)),
-    ];
+    let mut outcomes = vec![snapshot(order, id.clone(), &stamped, record).map_err(wrong)];
     for refund in each(&order.refunds) {
         let enclosing = currency.clone().map(|currency| Enclosing {
             order,
@@ -44,13 +59,8 @@ pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
         });
         outcomes.push(match enclosing {
             Ok(enclosing) => refund::decode(refund, Some(&enclosing), record),
-            Err(refusal) => Err(about(&subject, refusal)),
+            Err(refusal) => Err(wrong(refusal)),
         });
-    }
-    let within = Within { order: Some(id), currency: currency.ok() };
-    outcomes.extend(transaction::all(&order.transactions, &within, record));
-    for refund in each(&order.refunds) {
-        outcomes.extend(transaction::all(&refund.transactions, &within, record));
     }
     outcomes
 }

@@ -184,11 +184,11 @@ fn typed(
     let record = || {
         // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
         let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
-        let domain = match shape {
-            Shape::Redaction => "shop_domain",
-            _ => "myshopify_domain",
+        let own = match shape {
+            Shape::Redaction => members.get("shop_domain"),
+            _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
         };
-        let own = members.get(domain).map(Scalar::of).and_then(Scalar::text);
+        let own = own.map(Scalar::of).and_then(Scalar::text);
         Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
     };
     let topic = topic(webhook);

@@ -27,7 +27,7 @@ pub fn decode(item: &body::Stock<'_>, record: &Record<'_>) -> Outcome {
         let stamps = [(item.updated_at, "updated_at"), (item.created_at, "created_at")];
         let at = instant(&stamps, record)?;
         let at = at.ok_or_else(|| field("it has neither updated_at nor created_at"))?;
-        read(item, &id, at, record)
+        read(item, (&id, title(item.sku)), at, record)
     };
     read().map_err(|refusal| about(&subject, refusal))
 }
@@ -52,20 +52,21 @@ pub fn of_variant(
                 None => instant(&stamps, record)?
                     .ok_or_else(|| field("nothing says since when it costs so (updatedAt)"))?,
             };
-            read(item, &id, at, record)
+            let sku = if item.sku.present() { item.sku } else { variant.sku };
+            read(item, (&id, title(sku)), at, record)
         };
         read().map_err(|refusal| about(&subject, refusal))
     };
     Some(outcome())
 }
 
-fn read(item: &body::Stock<'_>, id: &Id, at: UtcMs, record: &Record<'_>) -> Outcome {
+fn read(item: &body::Stock<'_>, (id, sku): (&Id, Id), at: UtcMs, record: &Record<'_>) -> Outcome {
     let price = &item.cost.amount;
     let cost = price.amount.text().map(|text| shortest(&text, "the cost")).transpose()?;
     let named = code(price.currency_code).is_some();
     let currency =
         named.then(|| currency_of(&[], price.currency_code, record.setting)).transpose()?;
-    let body = UnitCost { item: id.clone(), sku: title(item.sku), cost, currency };
+    let body = UnitCost { item: id.clone(), sku, cost, currency };
     let entity = Entity { id: format!("{id}@{at}").into(), at, body: Body::UnitCost(body) };
     Ok(vec![said(entity, at, record)])
 }
