@@ -91,9 +91,16 @@ fn life() -> Vec<(&'static str, u32, Value)> {
             "currency": "USD", "reason": "fraudulent", "status": status,
             "initiated_at": minute(45)})
     };
-    let item = |at: u32, cost: Value| json!({"id": 1071, "sku": "K", "updated_at": minute(at), "tracked": true, "cost": cost});
+    let item = |at: u32, cost: Value| {
+        let updated = minute(at);
+        json!({"id": 1071, "sku": "K", "updated_at": updated, "tracked": true, "cost": cost})
+    };
     let added = json!({"order_edit": {"id": 77, "order_id": 1001, "committed_at": minute(30),
         "line_items": {"additions": [{"id": 12, "delta": 1}], "removals": []}}});
+    let product = json!({
+        "id": 7001, "title": "Kettle", "updated_at": minute(51),
+        "variants": [{"id": 71, "price": "20.00", "inventory_item_id": 1071}],
+    });
     vec![
         ("checkouts/create", 0, checkout(0, false)),
         ("orders/create", 1, order(1)),
@@ -211,7 +218,9 @@ proptest! {
     }
 
     #[test]
-    fn a_sweep_makes_good_what_was_lost(came in prop::collection::vec(any::<bool>(), life().len())) {
+    fn a_sweep_makes_good_what_was_lost(
+        came in prop::collection::vec(any::<bool>(), life().len()),
+    ) {
         let sweep = said("orders/updated", None, &order(50));
         let told = DELIVERIES.iter().zip(&came).filter(|(_, came)| **came);
         let state = fold(told.flat_map(|(delivery, _)| delivery).chain(&sweep));

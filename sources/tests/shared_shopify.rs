@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Envelope, Event, Order, Refund};
 use ionflux_schemas::fault::{FaultKind, Place};
-use ionflux_schemas::key::ShopKey;
+use ionflux_schemas::key::{ShopKey, content_hash};
 use ionflux_schemas::time::Zone;
 use ionflux_sources::error::SourceError;
 use ionflux_sources::reading::{Decoded, Setting};
@@ -188,6 +188,9 @@ fn nameless(mut decoded: Decoded) -> Decoded {
     decoded
 }
 
+/// Samples whose owners declare no licence: of what they say, only a hash is kept here.
+const UNLICENSED: [&str; 2] = ["orders_export.csv", "rest_orders_jpy.json"];
+
 #[test]
 fn every_sample_says_what_is_expected() {
     let Some(folder) = folder() else { return };
@@ -197,8 +200,15 @@ fn every_sample_says_what_is_expected() {
     files.sort();
     let mut text = String::new();
     for path in files {
-        text.push_str(&format!("== {}\n", path.file_name().unwrap().to_str().unwrap()));
-        text.push_str(&said(&path));
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let said = said(&path);
+        text.push_str(&format!("== {name}\n"));
+        if UNLICENSED.contains(&name) {
+            let (lines, hash) = (said.lines().count(), content_hash(said.as_bytes()));
+            text.push_str(&format!("{lines} lines {hash:032x}\n"));
+        } else {
+            text.push_str(&said);
+        }
     }
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(&expect, &text).unwrap();

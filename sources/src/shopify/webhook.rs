@@ -167,50 +167,50 @@ impl Reading<'_> {
 
     /// Reads a body of a known shape.
     fn one(&mut self, text: &str, members: &Members<'_>, shape: Shape) {
-        match typed(text, members, shape, self.webhook, self.setting) {
+        match self.typed(text, members, shape) {
             Ok(outcomes) => self.outcomes.extend(outcomes),
             Err(refusal) => self.outcomes.push(Err(refusal)),
         }
     }
-}
 
-fn typed(
-    text: &str,
-    members: &Members<'_>,
-    shape: Shape,
-    webhook: &Webhook<'_>,
-    setting: &Setting,
-) -> Result<Vec<Outcome>, Refusal> {
-    let record = || {
-        // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
-        let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
-        let own = match shape {
-            Shape::Redaction => members.get("shop_domain"),
-            _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
+    fn typed(
+        &self,
+        text: &str,
+        members: &Members<'_>,
+        shape: Shape,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let Self { webhook, setting, .. } = self;
+        let record = || {
+            // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
+            let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
+            let own = match shape {
+                Shape::Redaction => members.get("shop_domain"),
+                _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
+            };
+            let own = own.map(Scalar::of).and_then(Scalar::text);
+            Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
         };
-        let own = own.map(Scalar::of).and_then(Scalar::text);
-        Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
-    };
-    let topic = topic(webhook);
-    match shape {
-        Shape::Order => Ok(order::decode(&parse::<body::Order<'_>>(text)?, &record()?)),
-        Shape::Refund => Ok(refund::alone(&parse::<body::Refund<'_>>(text)?, &record()?)),
-        Shape::Edit => Ok(vec![edit::decode(&parse::<body::Edit<'_>>(text)?, &record()?)]),
-        Shape::Shop => {
-            let (shop, record) = (parse::<body::Shop<'_>>(text)?, record()?);
-            Ok(vec![zone::decode(&shop, &record), entities::store::settings(&shop, &record)])
+        let topic = topic(webhook);
+        match shape {
+            Shape::Order => Ok(order::decode(&parse::<body::Order<'_>>(text)?, &record()?)),
+            Shape::Refund => Ok(refund::alone(&parse::<body::Refund<'_>>(text)?, &record()?)),
+            Shape::Edit => Ok(vec![edit::decode(&parse::<body::Edit<'_>>(text)?, &record()?)]),
+            Shape::Shop => {
+                let (shop, record) = (parse::<body::Shop<'_>>(text)?, record()?);
+                Ok(vec![zone::decode(&shop, &record), entities::store::settings(&shop, &record)])
+            }
+            Shape::Beside(what) => entities::decode(what, text, &record()?),
+            Shape::Redaction => redaction::decode(&parse::<body::Redaction<'_>>(text)?, &record()?),
+            Shape::Id if topic.is_some() => {
+                Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
+            }
+            Shape::Id => Err(field("a deletion of something: only its topic says of what")),
+            Shape::Other(name) => Ok(vec![unsupported(name)]),
+            Shape::Unknown => Ok(vec![unsupported(&match topic {
+                Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),
+                None => format!("a record of unknown shape ({})", keys(members)),
+            })]),
         }
-        Shape::Beside(what) => entities::decode(what, text, &record()?),
-        Shape::Redaction => redaction::decode(&parse::<body::Redaction<'_>>(text)?, &record()?),
-        Shape::Id if topic.is_some() => {
-            Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
-        }
-        Shape::Id => Err(field("a deletion of something: only its topic says of what")),
-        Shape::Other(name) => Ok(vec![unsupported(name)]),
-        Shape::Unknown => Ok(vec![unsupported(&match topic {
-            Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),
-            None => format!("a record of unknown shape ({})", keys(members)),
-        })]),
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use ionflux_schemas::currency::Currency;
 use ionflux_schemas::entity::{Body, Entity, StoreChange};
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::key::Id;
-use ionflux_schemas::time::UtcMs;
+use ionflux_schemas::time::{UtcMs, Zone};
 
 use super::{body, instant, said, title, word};
 use crate::reading::Refusal;
@@ -76,14 +77,19 @@ pub fn settings(shop: &Shop<'_>, record: &Record<'_>) -> Outcome {
     let plan = shop.plan.as_ref().map(|plan| plan.display_name).unwrap_or_default();
     let plans = [shop.plan_name, shop.plan_display_name, plan];
     let plan = plans.into_iter().find(|plan| plan.present()).unwrap_or_default();
+    // What is no currency or no zone is not kept; of a zone the refusal beside this tells.
+    let currency = shop.currency.text().and_then(|code| Currency::parse(&code).ok());
+    let currency = currency.map(|currency| currency.code().into());
+    let zone = shop.iana_timezone.text().and_then(|name| Zone::parse(&name).ok());
+    let zone = zone.map(|zone| zone.name().into());
     let change = StoreChange {
         change: "shop_updated".into(),
         title: "".into(),
         details: details([
-            ("currency", title(shop.currency)),
+            ("currency", currency.unwrap_or_default()),
             ("plan", word(plan)),
             ("taxes_included", word(shop.taxes_included)),
-            ("zone", title(shop.iana_timezone)),
+            ("zone", zone.unwrap_or_default()),
         ]),
     };
     let id = match at {
