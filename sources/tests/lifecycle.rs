@@ -120,12 +120,7 @@ fn life() -> Vec<(&'static str, u32, Value)> {
         ("disputes/create", 45, dispute("needs_response")),
         ("disputes/update", 48, dispute("won")),
         ("orders/cancelled", 50, order(50)),
-        (
-            "products/update",
-            51,
-            json!({"id": 7001, "title": "Kettle", "updated_at": minute(51),
-            "variants": [{"id": 71, "price": "20.00", "inventory_item_id": 1071}]}),
-        ),
+        ("products/update", 51, product),
         ("products/delete", 52, json!({"id": 7001})),
         ("orders/delete", 55, json!({"id": 1001})),
     ]
