@@ -103,7 +103,8 @@ fn shape_of(topic: &str) -> Shape {
     // Subscriptions write `ORDER_TRANSACTIONS_CREATE`, where no slash says how long the name is.
     let plain = |byte: u8| if byte == b'/' { b'_' } else { byte };
     let same = |name: &str| name.bytes().map(plain).eq(topic.bytes().map(plain));
-    match TOPICS.iter().find(|(name, _)| same(name)) {
+    let exact = TOPICS.iter().find(|(name, _)| *name == topic);
+    match exact.or_else(|| TOPICS.iter().find(|(name, _)| same(name))) {
         Some((_, shape)) => *shape,
         None if topic.starts_with("orders/") => Shape::Order,
         None => Shape::Unknown,
