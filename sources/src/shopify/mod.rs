@@ -8,8 +8,8 @@
 //!                                    ├─ webhook ─ shape ─┬─ order ── lines ─ tax, spread
 //! delivery (from the journal) ────────┘                   ├─ refund
 //!                                                        ├─ edit
-//!                                                        ├─ redaction
-//! bulk_file ─ partition ─ assemble ──────────────────────┴─ zone
+//!                                                        ├─ redaction, zone
+//! bulk_file ─ partition ─ assemble ──────────────────────┴─ entities (all beside orders)
 //! orders_csv ─ (its own columns) ─ tax, spread
 //! ```
 //!
@@ -43,6 +43,8 @@ mod edit;
 mod zone;
 
 mod redaction;
+
+mod entities;
 
 mod tax;
 

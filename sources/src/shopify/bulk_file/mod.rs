@@ -9,8 +9,8 @@
 //!
 //! ```text
 //! lines ──▶ by parent ──▶ by root ──▶ groups ──▶ envelopes
-//!           (finds the    (order with all its lines, refunds and refunded lines)
-//!            grandparent)
+//!           (finds the    (order with all its lines, refunds and what they gave back,
+//!            grandparent)  transactions; product with all its variants)
 //! ```
 //!
 //! A node of a kind that no view counts is a fault as a root, and skipped like any unknown field
