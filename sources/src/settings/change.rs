@@ -79,6 +79,7 @@ pub fn read(
             None => changes.push(change),
         }
     }
+    problems.sort();
     changes
 }
 
@@ -114,7 +115,8 @@ fn one(
         return None;
     };
     if kind.name.len() + escaped(&name).len() + STAMPS_BYTES > ENTITY_ID_BYTES_MAX {
-        let field = kind.names().first().copied().unwrap_or_default();
+        let mut names = kind.names().into_iter();
+        let field = names.find(|field| document.get(field).is_some()).unwrap_or_default();
         problems.add(&root.member(field), "is too long, with each / and % as three bytes");
     }
     if !removed && kind.name == agents::CONFIGURATIONS.name && problems.count() == before {

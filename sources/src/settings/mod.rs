@@ -19,6 +19,7 @@ pub mod held;
 pub mod kinds;
 pub mod problem;
 pub mod tree;
+pub mod upload;
 
 mod criterion;
 mod cron;
@@ -26,4 +27,3 @@ mod filter;
 mod leaf;
 mod request;
 mod shape;
-mod upload;

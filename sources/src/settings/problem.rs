@@ -65,6 +65,11 @@ impl Problems {
         self.found.push(Problem { item: self.item, line, field, reason: reason.into() });
     }
 
+    /// Brings them into the order of their documents.
+    pub fn sort(&mut self) {
+        self.found.sort_by_key(|problem| problem.item);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -171,8 +171,8 @@ pub fn json(text: &str, problems: &mut Problems) -> Result<Vec<Item>, String> {
 /// # Errors
 /// Where it is no YAML, or more than its limits allow.
 pub fn yaml(text: &str, problems: &mut Problems) -> Result<Vec<Item>, String> {
-    // Its own picture of the place would repeat the text.
-    let options = serde_saphyr::options! { with_snippet: false };
+    // A picture of the place would repeat the text; and somebody may be called No.
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let roots = serde_saphyr::from_multiple_with_options::<Yaml>(text, options);
     Ok(items(roots.map_err(|error| told(&error))?, problems))
 }
@@ -210,12 +210,12 @@ mod tests {
     #[test]
     fn yaml_has_lines_and_json_has_none() {
         let mut problems = Problems::default();
-        let text = "a: 1\nb:\n  - c: x\n  - [2, 200.00]\n---\n- d: ~\n- e: true\n";
+        let text = "a: 1\nb:\n  - c: no\n  - [2, 200.00]\n---\n- d: ~\n- e: true\n";
         let items = yaml(text, &mut problems).unwrap();
         let shown: Vec<String> = items.iter().map(|(value, _)| value.to_string()).collect();
         assert_eq!(
             shown,
-            [r#"{"a":1,"b":[{"c":"x"},[2,200.0]]}"#, r#"{"d":null}"#, r#"{"e":true}"#]
+            [r#"{"a":1,"b":[{"c":"no"},[2,200.0]]}"#, r#"{"d":null}"#, r#"{"e":true}"#]
         );
         let lines = &items[0].1;
         assert_eq!((lines["a"], lines["b[0].c"], lines["b[1][1]"]), (1, 3, 4));
@@ -230,7 +230,7 @@ mod tests {
         let mut problems = Problems::default();
         json(r#"[{"a":1},{"a":{"b":1,"b":2}}]"#, &mut problems).unwrap();
         assert_eq!(problems.told()[0].to_string(), "item 1: a.b: stands here twice");
-        let mut refused = |text: &str| yaml(text, &mut Problems::default()).unwrap_err();
+        let refused = |text: &str| yaml(text, &mut Problems::default()).unwrap_err();
         assert!(refused("a: 1\na: 2\n").contains("line 2"));
         let laughs = "a: &a [1,1,1,1,1,1,1,1,1]\n".to_owned()
             + &["a", "b", "c", "d", "e", "f", "g", "h"]
