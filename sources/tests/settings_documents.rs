@@ -42,7 +42,7 @@ fn changes(
         _ => upload::read(text, problems),
     }?;
     let definition = |id: &str, _: UtcMs| definitions().into_iter().find(|known| known["id"] == id);
-    let around = Around { shop: None, zone: None, now: NOW, definition: &definition };
+    let around = Around { shop: None, zone: None, now: NOW, definition: Some(&definition) };
     Ok(read(kinds::of(kind).unwrap(), items, &around, problems))
 }
 
@@ -50,7 +50,7 @@ fn changes(
 fn definitions() -> Vec<Value> {
     let text = fs::read_to_string(folder().join("agent-definitions.good.yaml")).unwrap();
     let mut problems = Problems::default();
-    let around = Around { shop: None, zone: None, now: NOW, definition: &|_, _| None };
+    let around = Around { shop: None, zone: None, now: NOW, definition: None };
     let items = tree::yaml(&text, &mut problems).unwrap();
     let changes = read(kinds::of("agent-definitions").unwrap(), items, &around, &mut problems);
     changes.into_iter().filter_map(|change| change.document).collect()

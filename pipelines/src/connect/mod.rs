@@ -3,6 +3,7 @@
 //! Invariant: a section that is not there opens no door and asks nobody.
 
 pub mod platform;
+pub mod settings;
 mod shopify;
 
 use std::sync::Arc;

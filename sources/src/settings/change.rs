@@ -51,8 +51,9 @@ pub struct Around<'a> {
     pub zone: Option<Zone>,
     /// When the documents came.
     pub now: UtcMs,
-    /// The definition of an agent as it holds then, where it is known.
-    pub definition: &'a dyn Fn(&str, UtcMs) -> Option<Value>,
+    /// Gives the definition of an agent as it holds then; without it, configurations are checked
+    /// by themselves.
+    pub definition: Option<&'a dyn Fn(&str, UtcMs) -> Option<Value>>,
 }
 
 /// The changes that documents ask for; what is wrong with any of them is told.
@@ -138,9 +139,10 @@ fn framed(name: &str) -> bool {
 }
 
 fn configured(document: &Value, from: UtcMs, around: &Around<'_>, problems: &mut Problems) {
+    let Some(definition) = around.definition else { return };
     let field = "agent_definition_id";
     let id = document.get(field).and_then(Value::as_str).unwrap_or_default();
-    match (around.definition)(id, from) {
+    match definition(id, from) {
         Some(definition) => agents::fits(document, &definition, problems),
         None => {
             let reason = "no such agent is defined then; set it as one of agent-definitions first";

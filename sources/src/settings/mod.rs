@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod door;
 pub mod effective;
 pub mod held;
+pub mod import;
 pub mod kinds;
 pub mod problem;
 pub mod tree;

@@ -80,7 +80,7 @@ pub fn checked(
         shop: request.shop.as_deref(),
         zone: request.zone.clone(),
         now: request.received_at,
-        definition: &definition,
+        definition: Some(&definition),
     };
     let changes = change::read(request.kind, items, &around, &mut problems);
     if let Some(reason) = unread.take() {
