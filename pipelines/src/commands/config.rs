@@ -90,7 +90,10 @@ impl Configuration {
 impl Import {
     fn execute(&self) -> Result<(), Failure> {
         let text = text(&self.file)?;
-        let batches = import::read(&text).map_err(|told| wrong(&self.file, &told))?;
+        let batches = import::read(&text).map_err(|told| {
+            let hint = "correct it and import it again; nothing was set";
+            wrong(&self.file, &told, hint)
+        })?;
         if !["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme)) {
             let problem = format!("--url {} is not the address of an instance", self.url);
             return Err(Failure::usage(problem, "give one such as http://127.0.0.1:8080"));
@@ -132,7 +135,10 @@ impl Import {
                 let hint = format!("does {} hold a token of that instance?", self.token_variable);
                 Err(Failure::usage(format!("{url} does not know the token"), hint))
             }
-            422 => Err(wrong(&self.file, &placed(batch, &answer))),
+            422 => {
+                let hint = format!("correct it and import it again; nothing of {kind} was set");
+                Err(wrong(&self.file, &placed(batch, &answer), &hint))
+            }
             status => {
                 let detail = answer.get("detail").and_then(Value::as_str).unwrap_or_default();
                 let problem = format!("{url} answered {status}: {detail}");
@@ -165,11 +171,11 @@ fn placed(batch: &Batch, answer: &Value) -> Vec<String> {
     told.filter_map(problem).collect()
 }
 
-fn wrong(path: &Path, told: &[String]) -> Failure {
+fn wrong(path: &Path, told: &[String], hint: &str) -> Failure {
     let mut problem = format!("{} was not taken:", path.display());
     for line in told {
         // Writing to a string cannot fail.
         let _ = write!(problem, "\n  {line}");
     }
-    Failure::usage(problem, "correct it and import it again; nothing of this kind was set")
+    Failure::usage(problem, hint)
 }
