@@ -43,6 +43,9 @@ pub struct Change {
     pub document: Option<Value>,
 }
 
+/// The definitions of agents, by their ids and the instants at which they are asked for.
+pub type Definitions<'a> = &'a dyn Fn(&str, UtcMs) -> Option<Value>;
+
 /// What is known beside the documents.
 pub struct Around<'a> {
     /// The shop of documents that name none.
@@ -53,7 +56,7 @@ pub struct Around<'a> {
     pub now: UtcMs,
     /// Gives the definition of an agent as it holds then; without it, configurations are checked
     /// by themselves.
-    pub definition: Option<&'a dyn Fn(&str, UtcMs) -> Option<Value>>,
+    pub definition: Option<Definitions<'a>>,
 }
 
 /// The changes that documents ask for; what is wrong with any of them is told.

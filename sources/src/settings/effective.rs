@@ -34,10 +34,4 @@ impl Timeline {
             begun.filter(|(_, (_, setting))| setting.until.is_none_or(|until| instant < until));
         holding.next().map(|(from, (version, setting))| (*from, version, setting))
     }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! PUT ─ door ─ request ─ tree (JSON, YAML) ─┐
-//!                      └ upload (CSV) ──────┴─ change ─ kinds ─ shape ─ leaf, cron, filter, criterion
-//!                                                │
+//!                      └ upload (CSV) ──────┴─ change ─ kinds ─ shape ─┬─ leaf, cron
+//!                                                │                     └─ filter, criterion
 //! journal ◀── one delivery, a line a change ─────┘
 //!    └─ delivery (pure) ─▶ ledger ─▶ held ─ effective ─▶ GET
 //! ```

@@ -1,7 +1,5 @@
 //! Deliveries of settings out of the journal: what they say, and what is a fault with its letter.
 
-#![allow(clippy::unwrap_used)]
-
 use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::entity::{Body, Entity, Setting};
 use ionflux_schemas::event::Event;
@@ -31,11 +29,14 @@ fn read(body: &str) -> Decoded {
     decoded
 }
 
-fn entities(decoded: &Decoded) -> Vec<(&str, &Entity)> {
-    let entity = |event| match event {
-        &Event::Entity(ref entity) => &**entity,
+fn entity(event: &Event) -> &Entity {
+    match event {
+        Event::Entity(entity) => entity,
         other => panic!("{other:?}"),
-    };
+    }
+}
+
+fn entities(decoded: &Decoded) -> Vec<(&str, &Entity)> {
     decoded.envelopes.iter().map(|e| (&*e.shop.shop, entity(&e.event))).collect()
 }
 

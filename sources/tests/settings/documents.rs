@@ -3,8 +3,6 @@
 //! Invariant: a case is a file named by its kind, and its `.expect`; adding one adds no Rust.
 //! `UPDATE_EXPECT=1` writes the answers of today, to be read before they are kept.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,6 @@
 //! What holds at an instant follows from the set of changes: neither their order nor how often
 //! one is told can be seen.
 
-#![allow(clippy::unwrap_used)]
-
 use ionflux_schemas::entity::Setting;
 use ionflux_schemas::key::Version;
 use ionflux_schemas::time::UtcMs;
@@ -57,7 +55,8 @@ proptest! {
         let timeline = folded(&shuffled);
         prop_assert_eq!(&timeline, &folded(&changes));
         for at in -1..9 {
-            let told = timeline.at(UtcMs(at)).map(|(from, version, setting)| (from, *version, setting.clone()));
+            let told = timeline.at(UtcMs(at));
+            let told = told.map(|(from, version, setting)| (from, *version, setting.clone()));
             prop_assert_eq!(told, oracle(&changes, UtcMs(at)));
         }
     }
