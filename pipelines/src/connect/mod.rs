@@ -3,7 +3,7 @@
 //! Invariant: a section that is not there opens no door and asks nobody.
 
 pub mod platform;
-pub mod settings;
+mod settings;
 mod shopify;
 
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, platform::connect];
+const SOURCES: &[Connect] = &[shopify::connect, platform::connect, settings::connect];
 
 /// Connects every source of a configuration.
 ///

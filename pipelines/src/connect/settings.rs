@@ -11,9 +11,21 @@ use ionflux_sources::settings::door::{COUNTED_WITHIN, Parts, router};
 use ionflux_sources::settings::held::{Each, Held};
 
 use super::{Connected, World};
+use crate::config::Config;
+use crate::failure::Failure;
 
-/// Opens the door for whoever has one of the tokens.
-pub fn open(tokens: Tokens, world: &World, connected: &mut Connected) {
+/// Opens the door for whoever has one of the tokens of the section `[platform]`.
+///
+/// # Errors
+/// When the secret of a token is missing or no token.
+pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Result<(), Failure> {
+    if config.platform.is_some() {
+        open(super::platform::tokens(config, world)?, world, connected);
+    }
+    Ok(())
+}
+
+fn open(tokens: Tokens, world: &World, connected: &mut Connected) {
     let held = Arc::new(Counted(world.records.clone()));
     let doors = world.doors.clone();
     connected.open(router(Parts { doors, tokens, held, counted_within: COUNTED_WITHIN }));

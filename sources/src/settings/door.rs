@@ -174,6 +174,7 @@ impl Door {
 
     async fn take(&self, kind: &str, asked: Asked, headers: &HeaderMap, body: Body) -> Answer {
         let grant = self.grant(headers)?;
+        self.parts.doors.allow(&grant.workspace, 1)?;
         let kind = kind_of(kind)?;
         let (mut shop, mut zone) = (None, None);
         for (name, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
