@@ -13,6 +13,7 @@ use ionflux_schemas::key::{ShopKey, Version};
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
 use ionflux_sources::doors::Doors;
+use ionflux_sources::doors::limits::{Limiter, Rate};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
@@ -29,6 +30,9 @@ use tower::ServiceExt;
 
 /// 2026-03-01T00:00:00Z.
 const NOW: UtcMs = UtcMs(1_772_323_200_000);
+
+/// How many requests for changes a workspace has before the clock goes on.
+pub const CHANGES_MAX: u32 = 20;
 
 /// What the journal says, as a ledger would have it.
 pub struct Counted(Inbox);
@@ -109,6 +113,8 @@ impl Bench {
         let metrics = JournalMetrics::new(&registry).unwrap();
         let inbox = Inbox::open(Scribe::new(journal, &opened, clock.clone(), metrics)).unwrap();
         let doors = Doors::new(Intake::new(inbox.clone()), clock.clone(), &registry).unwrap();
+        let rate = Rate { per_s: 1, burst: CHANGES_MAX };
+        let doors = doors.limited(Limiter::new(rate, clock.clone()));
         let grant = |workspace: &str| Grant { workspace: workspace.into(), name: "ci".into() };
         let tokens = Tokens::new([("one".into(), grant("acme")), ("two".into(), grant("other"))]);
         let (held, counted_within) = (held(inbox.clone()), Duration::from_millis(1));

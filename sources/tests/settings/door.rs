@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use ionflux_sources::journal::memory::Fault;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Never, held};
+use crate::bench::{Bench, CHANGES_MAX, Never, held};
 
 #[test]
 fn what_is_set_is_kept_as_one_delivery_and_holds() {
@@ -256,4 +256,19 @@ fn what_is_kept_and_not_counted_yet_is_said_to_be() {
     assert_eq!(bench.put("agent-configurations", &configuration).0, 500);
     bench.files.fail_next(Fault::SyncError);
     assert_eq!(bench.put("budgets", &budget).0, 503);
+}
+
+#[test]
+fn a_workspace_has_a_rate_and_another_has_its_own() {
+    let bench = Bench::new();
+    let budget = json!({"id": "default", "false_incidents_per_week": "0.05"});
+    for _ in 0..CHANGES_MAX {
+        assert_eq!(bench.put("budgets", &budget).0, 200);
+    }
+    assert_eq!(bench.put("budgets", &budget).0, 429);
+    let body = budget.to_string();
+    let other = ("two", "application/json");
+    assert_eq!(bench.ask("PUT", "/v1/config/budgets", other, body.as_bytes()).0, 200);
+    bench.clock.advance(1_000);
+    assert_eq!(bench.put("budgets", &budget).0, 200);
 }
