@@ -15,6 +15,9 @@ use super::problem::{Lines, Path, Problems};
 /// A document and the lines of its fields.
 pub type Item = (Value, Lines);
 
+/// How much YAML's aliases may repeat of a text, in values, before it counts as endless.
+const REPEATED_MAX: usize = 50_000;
+
 /// One value before its names are known to be single; `C` is what a value inside it is.
 enum Bare<C> {
     Scalar(Value),
@@ -172,7 +175,10 @@ pub fn json(text: &str, problems: &mut Problems) -> Result<Vec<Item>, String> {
 /// Where it is no YAML, or more than its limits allow.
 pub fn yaml(text: &str, problems: &mut Problems) -> Result<Vec<Item>, String> {
     // A picture of the place would repeat the text; and somebody may be called No.
-    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    let alias_limits = serde_saphyr::alias_limits! { max_total_replayed_events: REPEATED_MAX };
+    let options = serde_saphyr::options! {
+        with_snippet: false, strict_booleans: true, alias_limits: alias_limits
+    };
     let roots = serde_saphyr::from_multiple_with_options::<Yaml>(text, options);
     Ok(items(roots.map_err(|error| told(&error))?, problems))
 }
