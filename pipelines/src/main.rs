@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
-    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, verify::Verify,
+    config::Configuration, demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run,
+    verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,7 @@ enum Command {
     Query(Query),
     Verify(Verify),
     Faults(Faults),
+    Config(Configuration),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Query(query) => query.execute(),
         Command::Verify(verify) => verify.execute(),
         Command::Faults(faults) => faults.execute(),
+        Command::Config(config) => config.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,7 @@ mod draft;
 
 pub mod files;
 pub mod platform;
+pub mod settings;
 pub mod shopify;
 pub mod simulator;
 pub mod tiktok;

@@ -19,6 +19,7 @@ use crate::files::mapping::Mapping;
 use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
+use crate::settings;
 use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
 use crate::tiktok::{delivery as tiktok, file as tiktok_file};
 
@@ -124,6 +125,7 @@ const SOURCES: &[(&str, Deliveries)] = &[
     (tiktok::SHOP_API, tiktok::answer),
     (tiktok::SAMPLES, tiktok::answer),
     (tiktok::ADS, tiktok::answer),
+    (settings::delivery::SOURCE, settings::delivery::read_as),
 ];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows

@@ -3,6 +3,7 @@
 //! Invariant: a section that is not there opens no door and asks nobody.
 
 pub mod platform;
+mod settings;
 mod shopify;
 mod tiktok;
 
@@ -54,7 +55,8 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, tiktok::connect, platform::connect];
+const SOURCES: &[Connect] =
+    &[shopify::connect, tiktok::connect, platform::connect, settings::connect];
 
 /// Connects every source of a configuration.
 ///
