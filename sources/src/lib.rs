@@ -21,6 +21,7 @@ pub mod files;
 pub mod platform;
 pub mod shopify;
 pub mod simulator;
+pub mod tiktok;
 
 pub mod list;
 

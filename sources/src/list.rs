@@ -20,6 +20,7 @@ use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
+use crate::tiktok::{delivery as tiktok, file as tiktok_file};
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub enum Format {
     ShopifyCsv,
     /// Events of the platform, as NDJSON.
     PlatformEvents,
+    /// Bodies of TikTok's webhooks, as JSON or NDJSON, with or without their headers.
+    TiktokWebhooks,
+    /// Answers of TikTok's APIs, as JSON or NDJSON.
+    TiktokApi,
     /// Any CSV of order lines.
     Csv(Box<Mapping>),
 }
@@ -70,6 +75,14 @@ impl Opened {
             Format::ShopifyBulk => Box::new(bulk_file::read(reader, source, path, setting)),
             Format::ShopifyCsv => Box::new(orders_csv::read(reader, source, path, setting)),
             Format::PlatformEvents => Box::new(file::read(reader, source, path, setting)),
+            Format::TiktokWebhooks | Format::TiktokApi => {
+                let holds = match format {
+                    Format::TiktokApi => tiktok_file::Holds::Answers,
+                    _ => tiktok_file::Holds::Webhooks,
+                };
+                let whence = tiktok_file::Whence { source, path };
+                Box::new(tiktok_file::read(reader, holds, whence, setting))
+            }
             Format::Csv(mapping) => Box::new(mapped_csv::read(reader, origin, mapping, &setting)?),
         })
     }
@@ -83,6 +96,12 @@ const FORMATS: &[(&str, Again)] = &[
     (bulk_file::FORMAT, |letter, setting, _| Ok(bulk_file::again(letter, setting))),
     (orders_csv::FORMAT, |letter, setting, _| Ok(orders_csv::again(letter, setting)?)),
     (file::FORMAT, |letter, setting, _| Ok(file::again(letter, setting))),
+    (tiktok_file::WEBHOOKS, |letter, setting, _| {
+        Ok(tiktok_file::again(letter, tiktok_file::Holds::Webhooks, setting))
+    }),
+    (tiktok_file::API, |letter, setting, _| {
+        Ok(tiktok_file::again(letter, tiktok_file::Holds::Answers, setting))
+    }),
     (mapped_csv::FORMAT, |letter, setting, mapping| {
         let mapping = mapping.ok_or(LetterError::Context("mapping"))?;
         Ok(mapped_csv::again(letter, setting, mapping)?)
@@ -97,8 +116,15 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] =
-    &[(delivery::SOURCE, delivery::read_as), (platform::read::SOURCE, platform::read::read_as)];
+const SOURCES: &[(&str, Deliveries)] = &[
+    (delivery::SOURCE, delivery::read_as),
+    (platform::read::SOURCE, platform::read::read_as),
+    (tiktok::SHOP_WEBHOOKS, tiktok::shop_webhook),
+    (tiktok::DEVELOPER_WEBHOOKS, tiktok::developer_webhook),
+    (tiktok::SHOP_API, tiktok::answer),
+    (tiktok::SAMPLES, tiktok::answer),
+    (tiktok::ADS, tiktok::answer),
+];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.

@@ -46,17 +46,17 @@ mod redaction;
 
 mod tax;
 
-mod spread;
+pub(crate) mod spread;
 
 mod body;
 
-mod amounts;
+pub(crate) mod amounts;
 
 pub(crate) mod scalar;
 
 mod list;
 
-mod record;
+pub(crate) mod record;
 
 mod document;
 
