@@ -3,6 +3,7 @@
 
 mod platform;
 mod shopify;
+pub mod tiktok;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 
 pub use platform::{Limits, Platform};
 pub use shopify::Shopify;
+pub use tiktok::Tiktok;
 
 use crate::failure::Failure;
 use crate::runtime::WORKERS_MAX;
@@ -35,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// Platform events; there is a door for them when this section is there.
     pub platform: Option<Platform>,
+    /// TikTok: webhooks, shops and advertisers, as far as the section names them.
+    pub tiktok: Option<Tiktok>,
 }
 
 /// The section `[http]`.
@@ -69,6 +73,7 @@ impl Default for Config {
             shopify: None,
             limits: Limits::default(),
             platform: None,
+            tiktok: None,
         }
     }
 }
@@ -115,6 +120,7 @@ impl Config {
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
         config.limits.check()?;
         config.platform.as_ref().map_or(Ok(()), Platform::check)?;
+        config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
         Ok(config)
     }
 }
@@ -132,6 +138,8 @@ mod tests {
         let shown = reference.replace("\n#: ", "\n");
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
+        let tiktok = shown.tiktok.unwrap();
+        assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod platform;
 mod shopify;
+mod tiktok;
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, platform::connect];
+const SOURCES: &[Connect] = &[shopify::connect, platform::connect, tiktok::connect];
 
 /// Connects every source of a configuration.
 ///
