@@ -93,7 +93,8 @@ fn revenue_is_the_list_price_less_what_the_seller_gives_off() {
     assert_eq!((&*order.channel, order.currency.code(), order.test), ("tiktok_shop", "USD", false));
     assert_eq!(order.placed_at.to_string(), "2023-11-14T22:13:20Z");
     assert_eq!(order.customer.as_deref(), Some("7021436810468"));
-    let lines: Vec<_> = order.lines.iter().map(|l| (&*l.id, l.units, l.gross, l.discounts)).collect();
+    let lines: Vec<_> =
+        order.lines.iter().map(|l| (&*l.id, l.units, l.gross, l.discounts)).collect();
     assert_eq!(lines, [("11", 1, 2_000, 250), ("12", 1, 2_000, 250), ("13", 1, 2_000, 0)]);
     assert_eq!((order.shipping, order.taxes, order.duties_and_fees), (399, 240, 128));
 }
