@@ -32,6 +32,20 @@ pub const CURRENCY: &str = "tiktok-currency";
 /// The zone of an advertiser's days and hours.
 pub const ZONE: &str = "tiktok-zone";
 
+/// Members of answers that are read and count nowhere, and what they are.
+const OTHERS: [(&str, &str); 10] = [
+    ("payment_info", "an order of the API that was retired in 2024"),
+    ("order_list", "orders of the API that was retired in 2024"),
+    ("reverse_list", "returns of the API that was retired in 2024"),
+    ("settlement_list", "settlements of the API that was retired in 2024"),
+    ("statements", "statements of settlements"),
+    ("payments", "payments of settlements"),
+    ("sku_transactions", "a settled order"),
+    ("transactions", "settled or unsettled orders"),
+    ("performance", "analytics of a shop, whose amounts are no sales"),
+    ("products", "analytics of products, whose amounts are no sales"),
+];
+
 /// How deep lists may stand in one another.
 const NESTING_MAX: usize = 3;
 
@@ -184,11 +198,12 @@ fn texts<'a>(members: &Members<'a>, name: &str) -> Result<Vec<&'a str>, Refusal>
 fn alone(text: &str, members: &Members<'_>, told: &Told) -> Outcome {
     let has = |name: &str| members.get(name).is_some();
     let setting = &told.setting;
+    let object = |name: &str| members.get(name).is_some_and(|value| value.get().starts_with('{'));
+    if let Some((_, what)) = OTHERS.iter().find(|(name, _)| has(name)) {
+        return Err(unsupported(what));
+    }
     match () {
-        () if has("payment_info") || has("order_list") || has("reverse_list") => {
-            Err(unsupported("a record of the API that was retired in 2024"))
-        }
-        () if has("payment") && has("line_items") => one_order(text, setting),
+        () if object("payment") && has("line_items") => one_order(text, setting),
         () if has("return_id") || has("cancel_id") => reversal(text, &[], setting),
         () if has("dimensions") && has("metrics") => ads::row(&parsed(text)?, told),
         () if has("view_count") || has("item_id") => {

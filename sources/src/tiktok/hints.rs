@@ -55,10 +55,16 @@ impl Hints {
         let change = waiting.entry(hint.order).or_insert(hint.change);
         *change = hint.change.max(*change);
         drop(waiting);
-        if let Some(waker) = self.waker.get() {
+        self.wake_if_any();
+        true
+    }
+
+    /// Wakes who asks for orders, if any wait.
+    pub fn wake_if_any(&self) {
+        let waiting = !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if let Some(waker) = self.waker.get().filter(|_| waiting) {
             waker.wake();
         }
-        true
     }
 
     /// Takes at most so many hints.

@@ -95,6 +95,7 @@ impl ShopPoller {
                 return Err(ended);
             }
         }
+        self.ends.hints.wake_if_any();
         Ok(())
     }
 
@@ -156,11 +157,15 @@ impl ShopPoller {
                     self.reversals(what, &page.records, stop)?;
                 }
             }
-            let last = page.next.is_none() || page.next == next || page.records.is_empty();
-            if last {
-                return Ok(true);
+            match page.next {
+                None => return Ok(true),
+                // Followed, it would never end; taken as the end, it would lose the rest.
+                again if again == next => {
+                    let why = format!("{}: a page names itself as the next", what.list());
+                    return Err(Ended::Transient(why));
+                }
+                further => next = further,
             }
-            next = page.next;
         }
         Ok(false)
     }
