@@ -1,5 +1,5 @@
-//! The pollers of TikTok against a server that speaks its protocol: signatures, pages, limits on
-//! requests, tokens that run out.
+//! The poller of TikTok Shop against a server that speaks its protocol: signatures, pages, limits
+//! on requests, tokens that run out.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
 use ionflux_schemas::event::Event;
-use ionflux_schemas::time::{UtcMs, Zone};
+use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
 use ionflux_sources::cursor::Cursors;
 use ionflux_sources::inbox::Inbox;
@@ -27,9 +27,7 @@ use ionflux_sources::poller::{Poll, PollError, Stop};
 use ionflux_sources::tiktok::client::{Asked, Client, Credentials};
 use ionflux_sources::tiktok::hints::{Change, Hint, Hints};
 use ionflux_sources::tiktok::poller::{Ends, Shop, ShopPoller};
-use ionflux_sources::tiktok::reports::{self, Advertiser, ReportPoller};
 use ionflux_sources::tiktok::signature;
-use ionflux_sources::tiktok::transport::Transport;
 use prometheus::Registry;
 use serde_json::{Value, json};
 
@@ -77,7 +75,6 @@ async fn answer(
             }
         }
         _ if token.as_deref() != Some(world.token) => refused(),
-        "/open_api/v1.3/report/integrated/get/" => report(&get),
         _ => {
             let plain: Vec<(&str, &str)> =
                 query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -90,7 +87,7 @@ async fn answer(
 }
 
 fn token(headers: &HeaderMap) -> Option<String> {
-    let token = headers.get("x-tts-access-token").or_else(|| headers.get("access-token"));
+    let token = headers.get("x-tts-access-token");
     token.map(|token| token.to_str().unwrap().to_owned())
 }
 
@@ -146,17 +143,6 @@ fn shop<'q>(
     let page: Vec<&&Value> = records.iter().skip(at).take(2).collect();
     let next = if at + 2 < records.len() { (at + 2).to_string() } else { String::new() };
     json!({ list: page, "next_page_token": next })
-}
-
-fn report<'q>(get: &impl Fn(&str) -> Option<&'q str>) -> Value {
-    let day = get("start_date").unwrap();
-    assert_eq!(get("end_date"), Some(day));
-    let hour = if get("page") == Some("1") { "05" } else { "06" };
-    let row = json!({
-        "dimensions": { "campaign_id": "31", "stat_time_hour": format!("{day} {hour}:00:00") },
-        "metrics": { "spend": "1.255", "impressions": "100", "clicks": "-", "conversion": "0" },
-    });
-    json!({ "code": 0, "data": { "list": [row], "page_info": { "total_page": 2 } } })
 }
 
 struct Bench {
@@ -222,7 +208,8 @@ impl Bench {
     fn sell(&self, id: u32, at_s: i64) {
         let order = json!({
             "id": id.to_string(), "status": "IN_TRANSIT", "create_time": at_s, "paid_time": at_s,
-            "update_time": at_s, "buyer_email": "private", "recipient_address": { "name": "private" },
+            "update_time": at_s, "buyer_email": "private",
+            "recipient_address": { "name": "private" },
             "payment": { "currency": "USD", "shipping_fee": "1.00" },
             "line_items": [{ "id": "1", "original_price": "10.00", "tracking_number": "private" }],
         });
@@ -384,40 +371,4 @@ fn a_round_that_is_stopped_ends_without_a_word() {
     poller.poll(&stop).unwrap();
     assert!(bench.asked().is_empty() && bench.kept().is_empty());
     assert_eq!(bench.cursors.get("tiktok-shop/w/749/orders").unwrap(), None);
-}
-
-#[test]
-fn reports_are_read_page_by_page_and_young_days_again() {
-    let bench = Bench::new();
-    let advertiser = Advertiser {
-        workspace: "w".into(),
-        advertiser: "70".into(),
-        currency: ionflux_schemas::currency::Currency::parse("USD").unwrap(),
-        zone: Zone::parse("Etc/GMT+5").unwrap(),
-        base_url: bench.base_url.clone(),
-        backfill_days: 5,
-    };
-    let ends = || reports::Ends {
-        intake: Intake::new(bench.inbox.clone()),
-        cursors: bench.cursors.clone(),
-        clock: bench.clock.clone(),
-    };
-    let transport = || Transport::new(Duration::from_millis(1));
-    let mut poller = ReportPoller::new(advertiser.clone(), "good".into(), transport(), ends());
-    poller.poll(&Stop::default()).unwrap();
-    assert_eq!(bench.asked().len(), 6 * 2);
-    poller.poll(&Stop::default()).unwrap();
-    assert_eq!(bench.asked().len(), 4 * 2);
-    let mut denied = ReportPoller::new(advertiser, "worn".into(), transport(), ends());
-    let failed = denied.poll(&Stop::default()).unwrap_err();
-    assert!(!failed.to_string().contains("worn"), "{failed}");
-    let kept = bench.kept();
-    assert_eq!(kept.len(), 20);
-    let decoded = read_delivery(&kept[0], Position(0));
-    let Event::Entity(entity) = &decoded.envelopes[0].event else { panic!("{decoded:?}") };
-    // Five o'clock of an advertiser five hours behind; half a cent goes to the even one.
-    assert_eq!(entity.at.to_string(), "2023-11-09T10:00:00Z");
-    let shown = format!("{:?}", entity.body);
-    assert!(shown.contains("amount: 126") && shown.contains("\"impressions\": 100"), "{shown}");
-    assert!(!shown.contains("clicks") && shown.contains("span_ms: 3600000"), "{shown}");
 }

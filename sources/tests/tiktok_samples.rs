@@ -106,8 +106,9 @@ fn a_sample_that_says_too_little_is_a_fault() {
 
 #[test]
 fn days_of_a_business_account_are_metrics() {
-    let days = json!({ "code": 0, "data": { "metrics": [{ "date": "2025-07-18", "video_views": 9,
-        "profile_views": null, "followers_count": 4 }] } });
+    let day = json!({ "date": "2025-07-18", "video_views": 9, "profile_views": null,
+        "followers_count": 4 });
+    let days = json!({ "code": 0, "data": { "metrics": [day] } });
     let metrics = entities(&seen(&days));
     let shown: Vec<String> = metrics
         .iter()
@@ -127,11 +128,15 @@ fn days_of_a_business_account_are_metrics() {
 
 #[test]
 fn spend_is_of_the_advertisers_hours_and_days() {
-    let row = |dimensions: Value, metrics: Value| json!({ "data": { "list": [{ "dimensions": dimensions, "metrics": metrics }] } });
+    let row = |dimensions: Value, metrics: Value| {
+        let row = json!({ "dimensions": dimensions, "metrics": metrics });
+        json!({ "data": { "list": [row] } })
+    };
     let of = |body: &Value| {
         let entity = entities(&seen(body)).remove(0);
         let Body::Spend(spend) = &entity.body else { panic!("{entity:?}") };
-        (entity.at.to_string(), spend.amount, spend.currency.code(), spend.span_ms / 3_600_000)
+        let hours = spend.span_ms / 3_600_000;
+        (entity.at.to_string(), spend.amount, spend.currency.code(), hours)
     };
     let hour = json!({ "campaign_id": "31", "stat_time_hour": "2025-07-18 5:00:00" });
     let body = row(hour.clone(), json!({ "spend": "12.345", "clicks": 1 }));

@@ -1,4 +1,4 @@
-//! The section `[tiktok]`: webhooks, shops that are asked, and advertisers whose spend is asked for.
+//! The section `[tiktok]`: webhooks, and shops and advertisers that are asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What asks a shop of TikTok Shop: for orders of hints at once, and for all that changed in sweeps.
+//! What asks a shop of TikTok Shop: for hinted orders at once, for all that changed in sweeps.
 //!
 //! ```text
 //! webhook ─▶ hint ─▶ orders by id ───────────┐

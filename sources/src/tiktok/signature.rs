@@ -189,7 +189,11 @@ mod tests {
     #[test]
     fn the_vector_of_a_developer_webhook() {
         let app = DeveloperApp::new(["client_secret_1"]);
-        let body = br#"{"client_key":"ck","event":"tiktok.ping","create_time":1700000000,"user_openid":"u","content":"{}"}"#;
+        let body = concat!(
+            r#"{"client_key":"ck","event":"tiktok.ping","create_time":1700000000,"#,
+            r#""user_openid":"u","content":"{}"}"#
+        );
+        let body = body.as_bytes();
         let s = "c4bdc616114e579a2cb5bea2a73c8a1342529a3adb23e1dc255b46a23c5e99ec";
         let at = 1_700_000_000;
         let header = format!("t={at},s={s}");
