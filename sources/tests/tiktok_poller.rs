@@ -42,6 +42,8 @@ struct World {
     asked: Vec<String>,
     instead: Vec<(u16, Value)>,
     token: &'static str,
+    /// What a webhook says while a search is answered.
+    webhook: Option<(Hints, Hint)>,
     refreshed: bool,
 }
 
@@ -60,6 +62,9 @@ async fn answer(
     let get = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
     let mut world = world.lock().unwrap();
     world.asked.push(format!("{path} {body}"));
+    if let Some((hints, hint)) = world.webhook.take_if(|_| path.ends_with("search")) {
+        assert!(hints.push(hint));
+    }
     if let Some((status, instead)) = world.instead.pop() {
         let status = StatusCode::from_u16(status).unwrap();
         return (status, instead.to_string()).into_response();
@@ -312,6 +317,20 @@ fn hinted_orders_are_asked_for_at_once_and_fifty_at_a_time() {
     assert!(hints.take(1).is_empty());
     let ids = ids(&bench.kept());
     assert_eq!((ids.len(), ids.contains(&"150/c150".to_owned())), (121, true));
+}
+
+#[test]
+fn a_hint_does_not_wait_for_the_end_of_a_sweep() {
+    let bench = Bench::new();
+    bench.sell(1, NOW_S - 30 * DAY_S);
+    let (mut poller, hints) = bench.poller("good", None);
+    let hint = Hint { shop: "749".into(), order: "1".into(), change: Change::Order };
+    bench.world.lock().unwrap().webhook = Some((hints, hint));
+    poller.poll(&Stop::default()).unwrap();
+    let asked = bench.asked();
+    assert!(asked[0].starts_with("/order/202309/orders/search"), "{asked:?}");
+    assert!(asked[1].starts_with("/order/202507/orders"), "{asked:?}");
+    assert_eq!(ids(&bench.kept()), ["1"]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ async fn take_of_shop(
     if !app.signed(&body.bytes, &signature) {
         return Err(forged());
     }
+    door.doors.allow(&workspace, 1)?;
     let kept = webhook::kept(&body.bytes);
     let workspace = Id::from(workspace);
     let delivery = delivery(&door.doors, SHOP_WEBHOOKS, workspace.clone(), &kept);
@@ -123,6 +124,7 @@ async fn take_of_developer(
     if !app.signed(&body.bytes, &signature, now_s, door.tolerance_s) {
         return Err(forged());
     }
+    door.doors.allow(&workspace, 1)?;
     let workspace = Id::from(workspace);
     door.doors.keep(delivery(&door.doors, DEVELOPER_WEBHOOKS, workspace, &body.bytes)).await
 }

@@ -146,6 +146,10 @@ impl ShopPoller {
     fn pages(&mut self, what: What, filter: &Filter<'_>, stop: &Stop) -> Result<bool, Ended> {
         let mut next = None;
         for _ in 0..PAGES_MAX {
+            // A first sweep may take long: whoever waits for a webhook's order does not.
+            if matches!(filter, Filter::Changed(..)) {
+                self.hinted(stop)?;
+            }
             let page = self.client.search(what, filter, next.as_deref(), stop)?;
             match what {
                 What::Orders => {
