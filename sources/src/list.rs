@@ -16,6 +16,7 @@ use crate::error::SourceError;
 use crate::files::input::{Input, Origin};
 use crate::files::mapped_csv;
 use crate::files::mapping::Mapping;
+use crate::kafka;
 use crate::letters::LetterError;
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
@@ -92,7 +93,8 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] = &[(delivery::SOURCE, delivery::read_as)];
+const SOURCES: &[(&str, Deliveries)] =
+    &[(delivery::SOURCE, delivery::read_as), (kafka::delivery::SOURCE, kafka::delivery::read_as)];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.
