@@ -30,8 +30,10 @@ pub fn json_of(mut datum: &[u8], schema: &str) -> Result<Json, String> {
     let reader = GenericDatumReader::builder(&schema).build();
     let reader = reader.map_err(|error| format!("the schema it was written with: {error}"))?;
     let value = reader.read_value(&mut datum);
-    // Errors of the decoder quote values; only their kind is told.
-    let value = value.map_err(|_| "the bytes do not fit the schema they name".to_owned())?;
+    // Errors of the decoder quote values; only their kind is told. It takes text that is torn off
+    // for a null, which is not what the schema says.
+    let value = value.ok().filter(|value| value.validate(&schema));
+    let value = value.ok_or_else(|| "the bytes do not fit the schema they name".to_owned())?;
     if !datum.is_empty() {
         return Err(format!("{} bytes are left behind the datum", datum.len()));
     }

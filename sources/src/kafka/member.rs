@@ -121,22 +121,23 @@ impl Member {
         Ok(())
     }
 
-    /// Sets where the partitions of a list begin.
+    /// Sets where the partitions of a list begin. Without what the group committed, which another
+    /// member may have, the client asks for it until it knows; but what has a cursor begins there.
     fn begin(
         &self,
         consumer: &BaseConsumer<Self>,
         list: &mut TopicPartitionList,
     ) -> KafkaResult<()> {
-        let committed = consumer.committed_offsets(list.clone(), COMMITTED_MAX)?;
+        let committed = consumer.committed_offsets(list.clone(), COMMITTED_MAX);
         let mut known = self.known();
-        for element in committed.elements() {
+        for element in committed.as_ref().unwrap_or(list).clone().elements() {
             let partition = (element.topic().to_owned(), element.partition());
             let last = match element.offset() {
-                Offset::Offset(offset) => Some((offset, element.metadata())),
+                Offset::Offset(offset) if committed.is_ok() => Some((offset, element.metadata())),
                 _ => None,
             };
-            let start = known.progress.start(&partition, last);
-            let offset = start.map_or(Offset::Beginning, Offset::Offset);
+            let unread = if committed.is_ok() { Offset::Beginning } else { Offset::Stored };
+            let offset = known.progress.start(&partition, last).map_or(unread, Offset::Offset);
             list.set_partition_offset(&partition.0, partition.1, offset)?;
             known.assigned.insert(partition);
         }
@@ -144,8 +145,6 @@ impl Member {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
-        // Without what the group committed it is not known where to begin. Beginning anyway could
-        // only read again; but what another member had could be a whole topic.
         let begun = self.begin(consumer, list);
         let assigned = begun.and_then(|()| match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
@@ -153,8 +152,6 @@ impl Member {
         });
         if let Err(error) = assigned {
             self.told(Some(format!("partitions could not be taken: {error}")));
-            // Given back: the group gives them again, to us or to another.
-            consumer.unsubscribe();
         }
     }
 
