@@ -276,6 +276,13 @@ pub fn deliveries(folder: &Path) -> Vec<Delivery> {
     found
 }
 
+/// How long the journal is that a member is writing.
+pub fn journal_bytes(folder: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(folder.join("journal")) else { return 0 };
+    // A file may be gone by the time it is looked at.
+    files.map(|file| file.unwrap().metadata().map_or(0, |found| found.len())).sum()
+}
+
 /// Every place that stands in some journals, and how often.
 pub fn all_of<'a>(folders: impl Iterator<Item = &'a Path>) -> BTreeMap<Place, usize> {
     let mut places = BTreeMap::new();
