@@ -55,7 +55,7 @@ impl Cursors {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Names come from workspaces and shops: what a file cannot be called is written in hexadecimal.
+    /// Names come from workspaces and shops: what no file may be called is written in digits.
     fn path(&self, name: &str) -> PathBuf {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let mut file = String::with_capacity(name.len() + 8);

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_reference_holds_every_option_at_its_default() {
-        let reference = include_str!("../../config/reference.toml");
+        let reference = include_str!("../../../config/reference.toml");
         assert_eq!(Config::parse(reference), Ok(Config::default()));
         assert_eq!(Config::parse(""), Ok(Config::default()));
         // Sections that are off are shown commented out; they must be right too.
