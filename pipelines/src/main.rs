@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
-    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, verify::Verify,
+    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, schemas::Schemas,
+    topics::Topics, verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,8 @@ enum Command {
     Query(Query),
     Verify(Verify),
     Faults(Faults),
+    Topics(Topics),
+    Schemas(Schemas),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
         Command::Query(query) => query.execute(),
         Command::Verify(verify) => verify.execute(),
         Command::Faults(faults) => faults.execute(),
+        Command::Topics(topics) => topics.execute(),
+        Command::Schemas(schemas) => schemas.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+pub mod kafka;
 mod shopify;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use kafka::{Kafka, Registry};
 pub use shopify::Shopify;
 
 use crate::failure::Failure;
@@ -29,6 +31,10 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
+    /// A Kafka cluster whose topics are read when this section is there.
+    pub kafka: Option<Kafka>,
+    /// The schema registry of the cluster.
+    pub registry: Option<Registry>,
 }
 
 /// The section `[http]`.
@@ -61,6 +67,8 @@ impl Default for Config {
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
+            kafka: None,
+            registry: None,
         }
     }
 }
@@ -88,7 +96,11 @@ impl Config {
             Failure::usage(format!("{}: {problem}", path.display()), hint)
         };
         let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
-        Self::parse(&text).map_err(|problem| failed(&problem))
+        let mut config = Self::parse(&text).map_err(|problem| failed(&problem))?;
+        if let (Some(kafka), Some(folder)) = (&mut config.kafka, path.parent()) {
+            kafka.relative_to(folder);
+        }
+        Ok(config)
     }
 
     /// Checks the text of a file.
@@ -105,6 +117,8 @@ impl Config {
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
+        config.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
+        config.registry.as_ref().map_or(Ok(()), Registry::check)?;
         Ok(config)
     }
 }
@@ -120,7 +134,8 @@ mod tests {
         assert_eq!(Config::parse(""), Ok(Config::default()));
         // Sections that are off are shown commented out; they must be right too.
         let shown = reference.replace("\n#: ", "\n");
-        assert!(Config::parse(&shown).unwrap().shopify.is_some());
+        let shown = Config::parse(&shown).unwrap();
+        assert!(shown.shopify.is_some() && shown.kafka.is_some() && shown.registry.is_some());
     }
 
     #[test]
