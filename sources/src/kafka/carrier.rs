@@ -4,9 +4,11 @@
 //! be carried now makes its own partition wait, and no other.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ionflux_schemas::delivery::Position;
 use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::time::UtcMs;
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -21,7 +23,8 @@ use super::connection::Connection;
 use super::member::Member;
 use super::message::{Framer, MESSAGE_BYTES_MAX, Message};
 use super::metrics::KafkaMetrics;
-use super::progress::Partition;
+use super::progress::{Partition, Progress};
+use super::tail::Tail;
 use super::topics::Pattern;
 use crate::clock::Clock;
 use crate::cursor::Cursors;
@@ -165,13 +168,13 @@ impl Carrier {
             return Ok(false);
         };
         let cursor = format!("kafka/{cluster}/{}", self.options.group);
-        let opened = self.consumer.context().open(cursor, || {
-            let mut bytes = [0; 16];
-            let drawn = SystemRandom::new().fill(&mut bytes);
-            drawn.map_err(|_| std::io::Error::other("no randomness"))?;
-            Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+        let intake = &self.ties.intake;
+        let fresh = || Ok(Progress::new(owner()?, intake.durable_end()));
+        let opened = self.consumer.context().open(cursor, fresh, |from| {
+            Tail::of(&cluster, from, intake.durable_end(), |from| intake.read(from))
         });
         opened.map_err(|error| format!("the cursor: {error}"))?;
+        self.framer.joined(&cluster);
         let Options { patterns, workspaces, .. } = &self.options;
         let names = patterns.iter().flat_map(|pattern| pattern.subscriptions(workspaces));
         let names: Vec<String> = names.collect();
@@ -246,7 +249,7 @@ impl Carrier {
     /// Brings messages into the journal, all at once, and moves the cursors behind them.
     fn carry(&mut self, batch: BTreeMap<Partition, Vec<Message>>) {
         self.framer.begin();
-        let mut carried: JoinSet<(usize, usize, Result<(), Refused>)> = JoinSet::new();
+        let mut carried: JoinSet<(usize, usize, Kept)> = JoinSet::new();
         let mut lanes = Vec::new();
         for (partition, messages) in batch {
             let mut lane = Lane { partition, places: Vec::new(), stopped: None };
@@ -257,11 +260,11 @@ impl Carrier {
                         let (intake, at) = (self.ties.intake.clone(), lane.places.len());
                         let number = lanes.len();
                         let carrying =
-                            async move { (number, at, intake.deliver(delivery).await.map(|_| ())) };
+                            async move { (number, at, intake.deliver(delivery).await.map(Some)) };
                         carried.spawn_on(carrying, self.runtime.handle());
                         lane.places.push((offset, Err(Refused::Closed)));
                     }
-                    Ok(None) => lane.places.push((offset, Ok(()))),
+                    Ok(None) => lane.places.push((offset, Ok(None))),
                     Err(reason) => {
                         lane.stopped = Some((offset, reason));
                         break;
@@ -291,11 +294,14 @@ impl Carrier {
             stopped = refused;
         }
         let kept = places.iter().take_while(|(_, outcome)| outcome.is_ok());
-        if let Some((last, count)) = kept.fold(None, |seen: Option<(i64, u64)>, (offset, _)| {
-            Some((*offset, seen.map_or(1, |(_, count)| count + 1)))
-        }) {
+        let (mut count, mut last, mut journal) = (0, None, Position(0));
+        for (offset, outcome) in kept {
+            (count, last) = (count + 1, Some(*offset));
+            journal = journal.max(outcome.ok().flatten().unwrap_or_default());
+        }
+        if let Some(last) = last {
             self.ties.metrics.messages.with_label_values(&[&partition.0]).inc_by(count);
-            self.consumer.context().reached(partition.clone(), last + 1);
+            self.consumer.context().reached(partition.clone(), last + 1, journal);
             self.failures.remove(&partition);
         }
         if let Some((offset, reason)) = stopped {
@@ -349,11 +355,14 @@ impl Carrier {
     }
 }
 
+/// Where the journal has a message, if it says something; or why it has not.
+type Kept = Result<Option<Position>, Refused>;
+
 /// What was carried of a partition: each offset and whether it is in the journal, and where it had
 /// to stop.
 struct Lane {
     partition: Partition,
-    places: Vec<(i64, Result<(), Refused>)>,
+    places: Vec<(i64, Kept)>,
     stopped: Option<(i64, String)>,
 }
 
@@ -365,6 +374,14 @@ impl Poll for Carrier {
         self.tell(round.err());
         Ok(())
     }
+}
+
+/// A name for a journal that no other has.
+fn owner() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    let drawn = SystemRandom::new().fill(&mut bytes);
+    drawn.map_err(|_| io::Error::other("no randomness"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 fn only(partition: &Partition) -> TopicPartitionList {

@@ -27,6 +27,8 @@ const EVENTS: &str = "platform-events";
 /// The longest name of a workspace.
 const WORKSPACE_BYTES_MAX: usize = 128;
 
+/// The header with the cluster's id.
+pub const CLUSTER: &str = "cluster";
 /// The header that names the topic.
 pub const TOPIC: &str = "topic";
 /// The header with the number of the partition.

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ionflux_schemas::delivery::Position;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
@@ -17,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::metrics::KafkaMetrics;
 use super::progress::{Partition, Progress};
+use super::tail::Tail;
 use crate::cursor::{CURSOR_BYTES_MAX, Cursors};
 
 /// How long the group's offsets may take to come when partitions are given.
@@ -28,6 +30,8 @@ struct Known {
     /// The name of the cursor, once the cluster is known.
     cursor: String,
     progress: Progress,
+    /// What the journal holds behind the cursor.
+    tail: Tail,
     /// What moved since the cursor was kept, and since it was committed.
     unkept: bool,
     uncommitted: BTreeSet<Partition>,
@@ -35,6 +39,14 @@ struct Known {
     /// What was taken away since somebody last asked.
     revoked: Vec<Partition>,
     trouble: Option<String>,
+}
+
+impl Known {
+    fn reached(&mut self, partition: Partition, next: i64) {
+        self.unkept = true;
+        self.uncommitted.insert(partition.clone());
+        self.progress.reached(partition, next);
+    }
 }
 
 /// A member of a group.
@@ -53,18 +65,25 @@ impl Member {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds the cursor of a group, or begins one.
+    /// Finds the cursor of a group, or begins one; `tail` says what the journal holds behind it.
     pub fn open(
         &self,
         cursor: String,
-        fresh: impl FnOnce() -> io::Result<String>,
+        fresh: impl FnOnce() -> io::Result<Progress>,
+        tail: impl FnOnce(Position) -> Tail,
     ) -> io::Result<()> {
         let progress = match self.cursors.get(&cursor)? {
             Some(kept) => Progress::parse(&kept).map_err(io::Error::other)?,
-            None => Progress::new(fresh()?),
+            None => {
+                let fresh = fresh()?;
+                // From the first message on it is known where the journal's own begin.
+                self.cursors.set(&cursor, &fresh.cursor())?;
+                fresh
+            }
         };
+        let tail = tail(progress.journal);
         let mut known = self.known();
-        (known.cursor, known.progress, known.unkept) = (cursor, progress, true);
+        (known.cursor, known.progress, known.tail) = (cursor, progress, tail);
         Ok(())
     }
 
@@ -73,12 +92,11 @@ impl Member {
         std::mem::take(&mut self.known().revoked)
     }
 
-    /// Everything of a partition before an offset is in the journal.
-    pub fn reached(&self, partition: Partition, next: i64) {
+    /// Everything of a partition before an offset is in the journal, the last of it at a position.
+    pub fn reached(&self, partition: Partition, next: i64, journal: Position) {
         let mut known = self.known();
-        known.unkept = true;
-        known.uncommitted.insert(partition.clone());
-        known.progress.reached(partition, next);
+        known.progress.journal = known.progress.journal.max(journal);
+        known.reached(partition, next);
     }
 
     /// What is wrong with the connection, as far as it is known.
@@ -137,7 +155,16 @@ impl Member {
                 _ => None,
             };
             let unread = if committed.is_ok() { Offset::Beginning } else { Offset::Stored };
-            let offset = known.progress.start(&partition, last).map_or(unread, Offset::Offset);
+            let start = known.progress.start(&partition, last);
+            // A partition without a cursor that was begun is held from its first message on.
+            let next = known.tail.skip(&partition, start.unwrap_or(0));
+            let offset = match next > start.unwrap_or(0) || start.is_some() {
+                true => Offset::Offset(next),
+                false => unread,
+            };
+            if next > start.unwrap_or(0) {
+                known.reached(partition.clone(), next);
+            }
             list.set_partition_offset(&partition.0, partition.1, offset)?;
             known.assigned.insert(partition);
         }

@@ -9,7 +9,9 @@ use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::Id;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::delivery::{JSON_SCHEMA, KEY, OFFSET, PARTITION, SCHEMA, SOURCE, TOPIC, TROUBLE};
+use super::delivery::{
+    CLUSTER, JSON_SCHEMA, KEY, OFFSET, PARTITION, SCHEMA, SOURCE, TOPIC, TROUBLE,
+};
 use super::metrics::KafkaMetrics;
 use super::progress::Partition;
 use super::topics::{Pattern, workspace_of};
@@ -47,6 +49,7 @@ impl Message {
 
 /// Makes deliveries.
 pub struct Framer {
+    cluster: Id,
     patterns: Vec<Pattern>,
     registry: Option<Registry>,
     /// Why the registry is not asked any more in this round.
@@ -63,7 +66,12 @@ impl Framer {
         clock: Arc<dyn Clock>,
         metrics: KafkaMetrics,
     ) -> Self {
-        Self { patterns, registry, away: None, clock, metrics }
+        Self { cluster: "".into(), patterns, registry, away: None, clock, metrics }
+    }
+
+    /// Says which cluster this is.
+    pub fn joined(&mut self, cluster: &str) {
+        self.cluster = cluster.into();
     }
 
     /// Begins a round: a registry that was away may be back.
@@ -82,6 +90,7 @@ impl Framer {
             return Ok(None);
         };
         let mut headers: BTreeMap<Id, Id> = BTreeMap::from([
+            (CLUSTER.into(), self.cluster.clone()),
             (TOPIC.into(), topic.as_str().into()),
             (PARTITION.into(), number.to_string().into()),
             (OFFSET.into(), message.offset.to_string().into()),

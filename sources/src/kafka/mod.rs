@@ -28,3 +28,5 @@ mod message;
 pub mod metrics;
 #[cfg(feature = "kafka")]
 pub mod provision;
+#[cfg(feature = "kafka")]
+mod tail;

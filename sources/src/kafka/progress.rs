@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ionflux_schemas::delivery::Position;
 use serde::{Deserialize, Serialize};
 
 /// A partition of a topic.
@@ -15,6 +16,8 @@ pub type Partition = (String, i32);
 pub struct Progress {
     /// Whose journal it is: goes with what is committed, to tell our own commits from others'.
     pub owner: String,
+    /// Where the journal ended when this was so; what stands behind may be further.
+    pub journal: Position,
     /// The next offset of each partition.
     next: BTreeMap<Partition, i64>,
 }
@@ -22,14 +25,15 @@ pub struct Progress {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     owner: String,
+    journal: Position,
     next: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 
 impl Progress {
     /// Nothing was read yet by a journal.
     #[must_use]
-    pub fn new(owner: String) -> Self {
-        Self { owner, next: BTreeMap::new() }
+    pub fn new(owner: String, journal: Position) -> Self {
+        Self { owner, journal, next: BTreeMap::new() }
     }
 
     /// What a cursor says.
@@ -43,7 +47,7 @@ impl Progress {
         for (topic, partitions) in kept.next {
             next.extend(partitions.into_iter().map(|(at, offset)| ((topic.clone(), at), offset)));
         }
-        Ok(Self { owner: kept.owner, next })
+        Ok(Self { owner: kept.owner, journal: kept.journal, next })
     }
 
     /// The cursor that says it.
@@ -53,7 +57,7 @@ impl Progress {
         for ((topic, partition), offset) in &self.next {
             next.entry(topic.clone()).or_default().insert(*partition, *offset);
         }
-        let kept = Kept { owner: self.owner.clone(), next };
+        let kept = Kept { owner: self.owner.clone(), journal: self.journal, next };
         // Names and numbers always serialise.
         serde_json::to_string(&kept).unwrap_or_default()
     }
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back() {
-        let mut progress = Progress::new("me".into());
+        let mut progress = Progress::new("me".into(), Position(3));
         progress.reached(at(0), 7);
         progress.reached(at(11), 0);
         progress.reached(("c".into(), 1), i64::MAX);
@@ -104,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_partition_goes_on_where_it_was_read_to() {
-        let mut progress = Progress::new("me".into());
+        let mut progress = Progress::new("me".into(), Position(3));
         progress.reached(at(0), 7);
         // The journal is put back: what was committed then is not in it.
         assert_eq!(progress.start(&at(0), Some((9, "me"))), Some(7));
