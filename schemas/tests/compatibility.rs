@@ -1,5 +1,5 @@
-//! A definition that was released never changes under its version: whoever holds rows of it, on
-//! disk or in a target, could not tell old from new.
+//! A definition that was released never changes under its version: whoever holds rows or events of
+//! it, on disk, on a topic or in a target, could not tell old from new.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,18 +22,22 @@ fn definitions(name: &str) -> Vec<(String, String)> {
     definitions
 }
 
+/// What is defined: what comes in and what goes out.
+const FOLDERS: [&str; 2] = ["events", "views"];
+
 /// The version in the namespace, such as the 2 of `ionflux.views.v2`.
 fn version(name: &str, text: &str) -> u32 {
     let schema: serde_json::Value = serde_json::from_str(text).unwrap();
     let namespace = schema["namespace"].as_str().unwrap();
-    let version = namespace.strip_prefix("ionflux.views.v").and_then(|v| v.parse().ok());
+    let number = |folder: &&str| namespace.strip_prefix(&format!("ionflux.{folder}.v"));
+    let version = FOLDERS.iter().find_map(number).and_then(|number| number.parse().ok());
     version.unwrap_or_else(|| panic!("{name}: the namespace {namespace} names no version"))
 }
 
 #[test]
 fn a_changed_definition_has_a_new_version() {
     let released = definitions("released");
-    for (name, text) in definitions("views") {
+    for (name, text) in FOLDERS.into_iter().flat_map(definitions) {
         let copy = format!("{name}.v{}", version(&name, &text));
         let Some((_, frozen)) = released.iter().find(|(of, _)| *of == copy) else {
             panic!("{name} has no released copy: add schemas/avro/released/{copy}.avsc");

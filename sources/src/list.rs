@@ -18,6 +18,7 @@ use crate::files::mapped_csv;
 use crate::files::mapping::Mapping;
 use crate::kafka;
 use crate::letters::LetterError;
+use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
 
@@ -30,6 +31,8 @@ pub enum Format {
     ShopifyBulk,
     /// Shopify's export of orders as CSV.
     ShopifyCsv,
+    /// Events of the platform, as NDJSON.
+    PlatformEvents,
     /// Any CSV of order lines.
     Csv(Box<Mapping>),
 }
@@ -67,6 +70,7 @@ impl Opened {
             Format::ShopifyWebhooks => Box::new(webhook_file::read(reader, source, path, setting)),
             Format::ShopifyBulk => Box::new(bulk_file::read(reader, source, path, setting)),
             Format::ShopifyCsv => Box::new(orders_csv::read(reader, source, path, setting)),
+            Format::PlatformEvents => Box::new(file::read(reader, source, path, setting)),
             Format::Csv(mapping) => Box::new(mapped_csv::read(reader, origin, mapping, &setting)?),
         })
     }
@@ -79,6 +83,7 @@ const FORMATS: &[(&str, Again)] = &[
     (webhook_file::FORMAT, |letter, setting, _| Ok(webhook_file::again(letter, setting))),
     (bulk_file::FORMAT, |letter, setting, _| Ok(bulk_file::again(letter, setting))),
     (orders_csv::FORMAT, |letter, setting, _| Ok(orders_csv::again(letter, setting)?)),
+    (file::FORMAT, |letter, setting, _| Ok(file::again(letter, setting))),
     (mapped_csv::FORMAT, |letter, setting, mapping| {
         let mapping = mapping.ok_or(LetterError::Context("mapping"))?;
         Ok(mapped_csv::again(letter, setting, mapping)?)
@@ -93,8 +98,11 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] =
-    &[(delivery::SOURCE, delivery::read_as), (kafka::delivery::SOURCE, kafka::delivery::read_as)];
+const SOURCES: &[(&str, Deliveries)] = &[
+    (delivery::SOURCE, delivery::read_as),
+    (platform::read::SOURCE, platform::read::read_as),
+    (kafka::delivery::SOURCE, kafka::delivery::read_as),
+];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.

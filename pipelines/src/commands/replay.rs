@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use ionflux_ledger::BaseZone;
 use ionflux_schemas::currency::Currency;
+use ionflux_schemas::key::Id;
 use ionflux_schemas::time::Zone;
 use ionflux_service::store::Phase;
 use ionflux_sinks::files::{Form, export};
@@ -38,6 +39,7 @@ Formats:
   shopify-webhooks  JSON or NDJSON of webhook bodies, optionally {\"headers\": ..., \"body\": ...}
   shopify-bulk      JSONL of a bulk operation, children grouped or not
   shopify-csv       the orders export of the Shopify admin
+  platform-events   NDJSON of platform events, as POST /v1/events takes them
   csv               any CSV of order lines; --mapping says which column is what")]
 pub struct Replay {
     /// Files to read, in any order
@@ -88,6 +90,8 @@ pub enum FormatName {
     ShopifyBulk,
     /// The Shopify orders export
     ShopifyCsv,
+    /// Events of the platform
+    PlatformEvents,
     /// Any CSV of order lines
     Csv,
 }
@@ -182,18 +186,21 @@ impl Replay {
             (FormatName::ShopifyWebhooks, None) => Format::ShopifyWebhooks,
             (FormatName::ShopifyBulk, None) => Format::ShopifyBulk,
             (FormatName::ShopifyCsv, None) => Format::ShopifyCsv,
+            (FormatName::PlatformEvents, None) => Format::PlatformEvents,
         };
         // Each is opened once to see that it can be, and again when its turn comes.
         let sizes = self.inputs.iter().map(|path| Ok(Opened::open(path)?.input.bytes_total));
         let bytes = sizes.sum::<Result<u64, Failure>>()?;
         let named = match &format {
-            Format::Csv(mapping) => mapping.shop.as_deref(),
-            _ => None,
+            Format::Csv(mapping) => mapping.shop.as_deref().or(Some("default")),
+            // An event that names no shop is about the workspace as a whole.
+            Format::PlatformEvents => None,
+            _ => Some("default"),
         };
-        let shop = self.shop.as_deref().or(named).unwrap_or("default");
+        let shop = self.shop.as_deref().or(named);
         let setting = Setting {
             workspace: self.workspace.as_str().into(),
-            shop: Some(shop.into()),
+            shop: shop.map(Id::from),
             currency: self.currency,
             zone: Zone::UTC,
             reading: 0,

@@ -17,6 +17,7 @@ use ionflux_service::store::{Store, Stored};
 use ionflux_sources::clock::{Clock, Wall};
 use ionflux_sources::cursor::Cursors;
 use ionflux_sources::doors::Doors;
+use ionflux_sources::doors::limits::Limiter;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
@@ -72,7 +73,9 @@ impl Run {
         let inbox = inbox(journal, &clock, &registry)?;
 
         let shops = ledger.shops();
-        let world = world(&state, &inbox, (&clock, &board, &registry), (records, secrets))?;
+        let mut world = world(&state, &inbox, (&clock, &board, &registry), (records, secrets))?;
+        let limiter = Limiter::new(config.limits.rate(), Arc::clone(&clock));
+        world.doors = world.doors.limited(limiter);
         let (doors, connected) = sources(&config, &world)?;
         let served =
             Served { store: Arc::clone(&store), shops, board: Arc::clone(&board), registry, doors };

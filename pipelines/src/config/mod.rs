@@ -2,6 +2,7 @@
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
 pub mod kafka;
+mod platform;
 mod shopify;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use kafka::{Kafka, Registry};
+pub use platform::{Limits, Platform};
 pub use shopify::Shopify;
 
 use crate::failure::Failure;
@@ -35,6 +37,10 @@ pub struct Config {
     pub kafka: Option<Kafka>,
     /// The schema registry of the cluster.
     pub registry: Option<Registry>,
+    /// What each workspace may send.
+    pub limits: Limits,
+    /// Platform events; there is a door for them when this section is there.
+    pub platform: Option<Platform>,
 }
 
 /// The section `[http]`.
@@ -69,6 +75,8 @@ impl Default for Config {
             shopify: None,
             kafka: None,
             registry: None,
+            limits: Limits::default(),
+            platform: None,
         }
     }
 }
@@ -119,6 +127,8 @@ impl Config {
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
         config.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
         config.registry.as_ref().map_or(Ok(()), Registry::check)?;
+        config.limits.check()?;
+        config.platform.as_ref().map_or(Ok(()), Platform::check)?;
         Ok(config)
     }
 }
@@ -135,7 +145,8 @@ mod tests {
         // Sections that are off are shown commented out; they must be right too.
         let shown = reference.replace("\n#: ", "\n");
         let shown = Config::parse(&shown).unwrap();
-        assert!(shown.shopify.is_some() && shown.kafka.is_some() && shown.registry.is_some());
+        assert!(shown.shopify.is_some() && shown.platform.is_some());
+        assert!(shown.kafka.is_some() && shown.registry.is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: a section that is not there opens no door and asks nobody.
 
 mod kafka;
+pub mod platform;
 mod shopify;
 
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, kafka::connect];
+const SOURCES: &[Connect] = &[shopify::connect, platform::connect, kafka::connect];
 
 /// Connects every source of a configuration.
 ///

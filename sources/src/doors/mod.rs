@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! request ─▶ credential known? ─▶ bounded body ─▶ signature ─▶ intake ─▶ journal ─▶ 200
-//!               └ 401              └ 408, 413       └ 401        └ 503 and Retry-After
+//!               └ 401              └ 408, 413       └ 401, 429   └ 503 and Retry-After
 //! ```
 //!
 //! Invariant: what is answered with 200 is on disk; what is not is answered so that the sender
 //! tries again, or learns that it never will do. Every source's door is made of these parts.
+
+pub mod limits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use self::limits::{Limiter, slow_down};
 use crate::clock::Clock;
 use crate::inbox::Refused;
 use crate::intake::Intake;
@@ -31,7 +34,7 @@ const HEADER_BYTES_MAX: usize = 512;
 /// Bodies on their way in at once: with the largest of them, half a gigabyte.
 const BODIES_MAX: usize = 64;
 /// How long a body may take to come, and then to be kept; Shopify gives up after 5 s.
-const DELIVERY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const DELIVERY_MAX: Duration = Duration::from_secs(10);
 
 /// What every door is made of. Clones share their limits.
 #[derive(Clone)]
@@ -42,6 +45,7 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
     bodies: Arc<Semaphore>,
     taken: IntCounterVec,
+    limiter: Option<Arc<Limiter>>,
 }
 
 /// A body that came whole, and its place among those on their way in.
@@ -66,7 +70,24 @@ impl Doors {
         let taken = IntCounterVec::new(options, &["source", "status"])?;
         registry.register(Box::new(taken.clone()))?;
         let bodies = Arc::new(Semaphore::new(BODIES_MAX));
-        Ok(Self { intake, clock, bodies, taken })
+        Ok(Self { intake, clock, bodies, taken, limiter: None })
+    }
+
+    /// The same doors with a limit for each workspace, whichever of them it sends to.
+    #[must_use]
+    pub fn limited(self, limiter: Limiter) -> Self {
+        Self { limiter: Some(Arc::new(limiter)), ..self }
+    }
+
+    /// Lets a number of deliveries of a workspace in. To be asked once its credential is checked:
+    /// nobody else may use up what it may send.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub fn allow(&self, workspace: &str, deliveries: usize) -> Result<(), Box<Response>> {
+        let limiter = self.limiter.as_ref();
+        let taken = limiter.map_or(Ok(()), |limiter| limiter.take(workspace, deliveries));
+        taken.map_err(|seconds| Box::new(slow_down(seconds)))
     }
 
     /// Counts answers of a source from the first scrape on, so that a rate misses none of them.

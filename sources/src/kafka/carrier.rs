@@ -152,7 +152,6 @@ impl Carrier {
     }
 
     /// What answers how it is, at any time.
-    #[must_use]
     pub fn health(&self) -> impl Fn() -> Health + Send + Sync + 'static {
         let health = Arc::clone(&self.health);
         move || health.lock().unwrap_or_else(PoisonError::into_inner).clone()

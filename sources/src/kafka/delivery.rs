@@ -16,14 +16,13 @@ use serde::Deserialize;
 use super::avro::json_of;
 use crate::draft::delivered;
 use crate::list;
+use crate::platform::read::SOURCE as EVENTS;
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::registry::wire::{Content, content};
 use crate::shopify::delivery::named;
 
 /// The name of the source.
 pub const SOURCE: &str = "kafka";
-/// The source that reads what the messages say.
-const EVENTS: &str = "platform-events";
 /// The longest name of a workspace.
 const WORKSPACE_BYTES_MAX: usize = 128;
 

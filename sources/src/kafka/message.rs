@@ -1,4 +1,5 @@
-//! One message as a delivery: its place in the headers, its schema beside it, its bytes as they are.
+//! One message as a delivery: its place in the headers, its schema beside it, its bytes as they
+//! are.
 //!
 //! Invariant: every message with a payload becomes a delivery, now or when the registry is back.
 

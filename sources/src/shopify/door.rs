@@ -75,6 +75,7 @@ async fn take(
     if !secrets.signed(&body.bytes, &signature) {
         return Err(forged());
     }
+    door.doors.allow(&workspace, 1)?;
     let kept = |name: &&str| {
         let value = named(headers, name)?;
         Some((Id::from(format!("x-{name}")), Id::from(value)))

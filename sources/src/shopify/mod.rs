@@ -30,7 +30,7 @@ pub mod bulk_file;
 
 pub mod orders_csv;
 
-mod shape;
+pub(crate) mod shape;
 
 mod order;
 
@@ -52,7 +52,7 @@ mod body;
 
 mod amounts;
 
-mod scalar;
+pub(crate) mod scalar;
 
 mod list;
 
@@ -60,6 +60,6 @@ mod record;
 
 mod document;
 
-mod framing;
+pub(crate) mod framing;
 
-mod broken;
+pub(crate) mod broken;

@@ -95,7 +95,7 @@ impl Iterator for Documents {
 }
 
 /// The error of a reading that stopped after a line and a number of bytes.
-pub(super) fn stopped(path: PathBuf, at: (u64, u64), error: io::Error) -> SourceError {
+pub(crate) fn stopped(path: PathBuf, at: (u64, u64), error: io::Error) -> SourceError {
     let (line, byte) = at;
     let hint = match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {

@@ -1,0 +1,107 @@
+//! Shopify's events on the bus: the webhook they were made of, read as such.
+//!
+//! Invariant: an event means what its webhook would have meant; the mapping of types to topics is
+//! one table, and the raw topic in the payload stands in where the type says nothing.
+
+use std::borrow::Cow;
+
+use ionflux_schemas::fault::FaultKind;
+
+use super::{Told, payload};
+use crate::platform::event::Event;
+use crate::platform::fields::Fields;
+use crate::reading::{Refusal, Setting};
+use crate::shopify::webhook::{Webhook, records};
+
+/// Entities of event types, and what topics call them.
+const ENTITIES: &[(&str, &str)] = &[
+    ("order", "orders"),
+    ("refund", "refunds"),
+    ("transaction", "order_transactions"),
+    ("order_transaction", "order_transactions"),
+    ("checkout", "checkouts"),
+    ("cart", "carts"),
+    ("draft_order", "draft_orders"),
+    ("product", "products"),
+    ("inventory_item", "inventory_items"),
+    ("theme", "themes"),
+    ("shop", "shop"),
+    ("app", "app"),
+    ("dispute", "disputes"),
+    ("bulk_operation", "bulk_operations"),
+    ("customer", "customers"),
+];
+
+/// Verbs of event types, and what topics say for them; others are the same.
+const VERBS: &[(&str, &str)] = &[
+    ("created", "create"),
+    ("updated", "update"),
+    ("deleted", "delete"),
+    ("published", "publish"),
+    ("finished", "finish"),
+    ("redacted", "redact"),
+    ("data_requested", "data_request"),
+];
+
+/// The longest topic and the longest name of a shop that are looked at.
+const HEADER_BYTES_MAX: usize = 512;
+
+/// The topic of `order.created`: `orders/create`; also where the entity is in the plural.
+pub fn topic(entity: &str, verb: &str) -> Option<String> {
+    let singular = |(one, many): &&(&str, &str)| *one == entity || *many == entity;
+    let (_, many) = ENTITIES.iter().find(singular)?;
+    let verb = match (*many, verb) {
+        ("orders", "updated") => "updated",
+        _ => VERBS.iter().find(|(past, _)| *past == verb).map_or(verb, |(_, present)| present),
+    };
+    Some(format!("{many}/{verb}"))
+}
+
+/// `ionflux.shopify.<entity>.<verb>`, and `ionflux.shopify.unmapped` with the topic in the payload
+pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
+    let fields = payload(event)?;
+    let headers = fields.object("headers", "payload_json.headers.")?;
+    let header = |name: &str| headers.as_ref().and_then(|headers| headers.header(name));
+    let inner = inner(&fields)?;
+    // A bare order has a `test` of its own, and who knows what else.
+    let beside = |names: &[&str]| inner.as_ref().and_then(|_| fields.quoted(names));
+    let raw = || header("shopify-topic").or_else(|| fields.quoted(&["topic", "shopify_topic"]));
+    let topic = match parts {
+        [entity, verb] => topic(entity, verb),
+        _ => None,
+    };
+    let Some(topic) = topic.map(Cow::Owned).or_else(raw) else { return Ok(None) };
+    let shop = header("shopify-shop-domain")
+        .or_else(|| fields.quoted(&["shop_domain", "shop", "shopify_shop_id", "shop_id"]))
+        .or_else(|| event.shop.as_deref().map(Cow::Borrowed));
+    if [Some(&topic), shop.as_ref()].into_iter().flatten().any(|t| t.len() > HEADER_BYTES_MAX) {
+        let why = format!("or its shop has more than {HEADER_BYTES_MAX} bytes");
+        return Err(fields.refuse(FaultKind::Field, "topic", &why));
+    }
+    let triggered_at = header("shopify-triggered-at").or_else(|| beside(&["triggered_at"]));
+    let triggered_at = triggered_at.unwrap_or_else(|| event.at.to_string().into());
+    let test = header("shopify-test").is_some_and(|test| !test.eq_ignore_ascii_case("false"));
+    let webhook = Webhook {
+        topic: Some(&topic),
+        shop: shop.as_deref(),
+        triggered_at: Some(&triggered_at),
+        test,
+        body: inner.as_deref().unwrap_or(&event.payload),
+    };
+    let outcomes = records(&webhook, setting);
+    Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
+}
+
+/// The body inside a wrapper: an object, or the text of one.
+fn inner<'a>(fields: &Fields<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+    // What has an id is the body itself.
+    if fields.value(&["id"])?.is_some() {
+        return Ok(None);
+    }
+    let Some(value) = fields.value(&["body", "webhook_body", "payload"])? else { return Ok(None) };
+    match value.get() {
+        text if text.starts_with('{') => Ok(Some(Cow::Borrowed(text))),
+        text if text.starts_with('"') => Ok(serde_json::from_str(text).ok().map(Cow::Owned)),
+        _ => Err(fields.refuse(FaultKind::Field, "body", "is neither an object nor its text")),
+    }
+}
