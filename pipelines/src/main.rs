@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
     config::Configuration, demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run,
-    verify::Verify,
+    schemas::Schemas, topics::Topics, verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -32,6 +32,8 @@ enum Command {
     Verify(Verify),
     Faults(Faults),
     Config(Configuration),
+    Topics(Topics),
+    Schemas(Schemas),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Verify(verify) => verify.execute(),
         Command::Faults(faults) => faults.execute(),
         Command::Config(config) => config.execute(),
+        Command::Topics(topics) => topics.execute(),
+        Command::Schemas(schemas) => schemas.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

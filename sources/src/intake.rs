@@ -5,6 +5,7 @@
 use ionflux_schemas::delivery::{Delivery, Position};
 
 use crate::inbox::{Inbox, Refused};
+use crate::journal::reader::Reader;
 
 /// The way in. Clones are the same way.
 #[derive(Clone)]
@@ -33,5 +34,17 @@ impl Intake {
     /// It was not kept.
     pub fn deliver_blocking(&self, delivery: Delivery) -> Result<Position, Refused> {
         self.inbox.deliver_blocking(delivery)
+    }
+
+    /// Up to where everything is kept.
+    #[must_use]
+    pub fn durable_end(&self) -> Position {
+        *self.inbox.durable().borrow()
+    }
+
+    /// A reader of what was kept, from the start of a record on.
+    #[must_use]
+    pub fn read(&self, from: Position) -> Reader {
+        self.inbox.read(from)
     }
 }

@@ -18,7 +18,9 @@ pub mod poller;
 mod draft;
 
 pub mod files;
+pub mod kafka;
 pub mod platform;
+pub mod registry;
 pub mod settings;
 pub mod shopify;
 pub mod simulator;

@@ -16,6 +16,7 @@ use crate::error::SourceError;
 use crate::files::input::{Input, Origin};
 use crate::files::mapped_csv;
 use crate::files::mapping::Mapping;
+use crate::kafka;
 use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
@@ -126,6 +127,7 @@ const SOURCES: &[(&str, Deliveries)] = &[
     (tiktok::SAMPLES, tiktok::answer),
     (tiktok::ADS, tiktok::answer),
     (settings::delivery::SOURCE, settings::delivery::read_as),
+    (kafka::delivery::SOURCE, kafka::delivery::read_as),
 ];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows

@@ -6,6 +6,8 @@ pub mod faults;
 pub mod query;
 pub mod replay;
 pub mod run;
+pub mod schemas;
+pub mod topics;
 pub mod verify;
 
 mod summary;

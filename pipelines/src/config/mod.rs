@@ -1,6 +1,7 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+pub mod kafka;
 mod platform;
 mod shopify;
 pub mod tiktok;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use kafka::{Kafka, Registry};
 pub use platform::{Limits, Platform};
 pub use shopify::Shopify;
 pub use tiktok::Tiktok;
@@ -33,6 +35,10 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
+    /// A Kafka cluster whose topics are read when this section is there.
+    pub kafka: Option<Kafka>,
+    /// The schema registry of the cluster.
+    pub registry: Option<Registry>,
     /// What each workspace may send.
     pub limits: Limits,
     /// Platform events; there is a door for them when this section is there.
@@ -71,6 +77,8 @@ impl Default for Config {
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
+            kafka: None,
+            registry: None,
             limits: Limits::default(),
             platform: None,
             tiktok: None,
@@ -101,7 +109,11 @@ impl Config {
             Failure::usage(format!("{}: {problem}", path.display()), hint)
         };
         let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
-        Self::parse(&text).map_err(|problem| failed(&problem))
+        let mut config = Self::parse(&text).map_err(|problem| failed(&problem))?;
+        if let (Some(kafka), Some(folder)) = (&mut config.kafka, path.parent()) {
+            kafka.relative_to(folder);
+        }
+        Ok(config)
     }
 
     /// Checks the text of a file.
@@ -118,6 +130,8 @@ impl Config {
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
+        config.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
+        config.registry.as_ref().map_or(Ok(()), Registry::check)?;
         config.limits.check()?;
         config.platform.as_ref().map_or(Ok(()), Platform::check)?;
         config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
@@ -138,6 +152,7 @@ mod tests {
         let shown = reference.replace("\n#: ", "\n");
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
+        assert!(shown.kafka.is_some() && shown.registry.is_some());
         let tiktok = shown.tiktok.unwrap();
         assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }

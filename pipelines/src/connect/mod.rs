@@ -2,6 +2,7 @@
 //!
 //! Invariant: a section that is not there opens no door and asks nobody.
 
+mod kafka;
 pub mod platform;
 mod settings;
 mod shopify;
@@ -56,7 +57,7 @@ pub struct Connected {
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
 const SOURCES: &[Connect] =
-    &[shopify::connect, tiktok::connect, platform::connect, settings::connect];
+    &[shopify::connect, tiktok::connect, platform::connect, settings::connect, kafka::connect];
 
 /// Connects every source of a configuration.
 ///
