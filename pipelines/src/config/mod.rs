@@ -1,13 +1,15 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+mod http;
 mod shopify;
+mod workspace;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use http::Http;
 pub use shopify::Shopify;
 
 use crate::failure::Failure;
@@ -29,14 +31,6 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
-}
-
-/// The section `[http]`.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// The address the service listens at.
-    pub listen: SocketAddr,
 }
 
 /// The section `[journal]`.
@@ -62,12 +56,6 @@ impl Default for Config {
             journal: Journal::default(),
             shopify: None,
         }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
@@ -104,6 +92,7 @@ impl Config {
             let held = config.journal.max_mb;
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
+        config.http.check()?;
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
         Ok(config)
     }

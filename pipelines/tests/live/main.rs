@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+mod hostile;
 mod instance;
 mod kill;
 mod run;
+mod slow;
+mod socket;
+mod tls;
