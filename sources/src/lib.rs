@@ -25,3 +25,5 @@ pub mod simulator;
 pub mod list;
 
 pub mod letters;
+
+pub mod conformance;

@@ -24,9 +24,8 @@ impl Shopify {
     /// What is wrong and where.
     pub fn check(&self) -> Result<(), String> {
         for (workspace, variables) in &self.secret_variables {
-            let problem = |problem: &str| {
-                Err(format!("shopify.secret_variables.{workspace:?}: {problem}"))
-            };
+            let problem =
+                |problem: &str| Err(format!("shopify.secret_variables.{workspace:?}: {problem}"));
             workspace::check(workspace).or_else(problem)?;
             if variables.is_empty() {
                 return problem("a workspace needs at least one variable");

@@ -53,8 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Moving<S> {
 
     /// Reads on until the caller has closed, too, or has had time to.
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (until, drained) =
-            self.lingering.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
+        let (until, drained) = self.lingering.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
         if until.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }

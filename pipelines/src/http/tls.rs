@@ -185,7 +185,9 @@ impl Shown {
                     held.1 = Arc::new(pair);
                 }
                 Err(problem) => {
-                    tracing::warn!("the certificate before is used until this is mended: {problem}");
+                    tracing::warn!(
+                        "the certificate before is used until this is mended: {problem}"
+                    );
                 }
             }
         }

@@ -61,7 +61,8 @@ impl Pair {
         let valid =
             der(SEQUENCE, &[&der(TIME, &[b"200101000000Z"]), &der(TIME, &[b"490101000000Z"])]);
         let public = der(BITS, &[&[0], pair.public_key().as_ref()]);
-        let public = der(SEQUENCE, &[&der(SEQUENCE, &[&object(PUBLIC_KEY), &object(P256)]), &public]);
+        let public =
+            der(SEQUENCE, &[&der(SEQUENCE, &[&object(PUBLIC_KEY), &object(P256)]), &public]);
         let names = der(SEQUENCE, &[&der(DNS, &[b"localhost"])]);
         let names = der(SEQUENCE, &[&object(OTHER_NAMES), &der(OCTETS, &[&names])]);
         let extensions = der(EXTENSIONS, &[&der(SEQUENCE, &[&names])]);

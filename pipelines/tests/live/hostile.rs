@@ -91,8 +91,16 @@ fn astray() -> Vec<Hostile> {
         ("dots in the path", &[404], line("POST /x/../webhooks/shopify/acme")),
         ("files by dots", &[404], Request::new("GET /../../etc/passwd", &[], b"")),
         ("files by hidden dots", &[404], Request::new("GET /..%2f..%2fetc/passwd", &[], b"")),
-        ("an absolute URI", &[401], Request::new("POST http://evil/webhooks/shopify/acme", &[], BODY)),
-        ("an absolute URI elsewhere", &[404], Request::new("GET http://evil/latest/meta", &[], b"")),
+        (
+            "an absolute URI",
+            &[401],
+            Request::new("POST http://evil/webhooks/shopify/acme", &[], BODY),
+        ),
+        (
+            "an absolute URI elsewhere",
+            &[404],
+            Request::new("GET http://evil/latest/meta", &[], b""),
+        ),
         ("a tunnel", &[404], raw("CONNECT 169.254.169.254:80 HTTP/1.1")),
         ("a star", &[404], raw("OPTIONS * HTTP/1.1")),
         ("an upgrade", &[404], Request::new("GET /x", &[("upgrade", "h2c")], b"")),

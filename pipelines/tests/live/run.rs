@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use crate::instance::{
-    Instance, Load, OTHER_SECRET, OTHER_VARIABLE, SECRET, SECRET_VARIABLE,
-};
+use crate::instance::{Instance, Load, OTHER_SECRET, OTHER_VARIABLE, SECRET, SECRET_VARIABLE};
 
 #[test]
 fn a_delivery_is_taken_only_with_a_signature_of_its_workspace() {

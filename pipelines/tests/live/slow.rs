@@ -45,11 +45,8 @@ pub struct Served {
 
 /// Serves some routes within limits.
 pub fn serve(limits: Limits, tls: Option<Tls>) -> Served {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (woken, waits) = (Arc::clone(&wake), Arc::clone(&waiting));
     let wait = move || {
