@@ -1,5 +1,5 @@
-//! Verified webhooks over loopback: 64 connections, each waiting for its answer, into the whole live
-//! instance; beside the same server and body answered without a look, a signature or a journal.
+//! Verified webhooks over loopback: 64 connections, each waiting for its answer, into the whole
+//! live instance; beside the same server and body answered without a signature or a journal.
 //!
 //! Invariant: both run in the same process, in turn; every order that was acknowledged is counted,
 //! and the run fails if one is not.

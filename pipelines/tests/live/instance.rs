@@ -70,9 +70,14 @@ pub struct Instance {
 impl Instance {
     /// Starts the program over a folder of its own.
     pub fn start(folder: &Path, workers: usize) -> Starting {
+        Self::start_with(folder, workers, "")
+    }
+
+    /// The same with further lines in the section `[http]`.
+    pub fn start_with(folder: &Path, workers: usize, http: &str) -> Starting {
         fs::create_dir_all(folder).unwrap();
         let config = format!(
-            "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n\
+            "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\
              [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n\
              other = [\"{OTHER_VARIABLE}\"]\n"
         );
@@ -219,7 +224,7 @@ impl Starting {
         let mut said = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
-            if let Some((_, rest)) = line.split_once(" at http://") {
+            if let Some((_, rest)) = line.split_once("://") {
                 let address = rest.split_whitespace().next().unwrap();
                 let address = format!("http://{address}");
                 return Instance { child: Mutex::new(self.child), address, _lines: self.lines };

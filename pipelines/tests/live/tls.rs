@@ -10,6 +10,7 @@ use ionflux::http::tls::{Files, Tls, TlsError};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::certificates::Pair;
+use crate::instance::Instance;
 use crate::slow::{patient, serve};
 use crate::socket::{Request, ask, connect, rest};
 
@@ -56,6 +57,23 @@ fn everything_is_tls_and_a_new_certificate_needs_no_restart() {
     assert!(answered(&second).is_ok());
     first.write(&certificate, &key);
     assert!(answered(&first).is_ok() && answered(&second).is_err());
+}
+
+#[test]
+fn the_program_speaks_tls_where_it_has_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new();
+    let files = "tls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n";
+    let refused = Instance::start_with(folder.path(), 1, files).said();
+    assert!(refused.contains("c.pem") && refused.contains("hint: "), "{refused}");
+    pair.write(&folder.path().join("c.pem"), &folder.path().join("k.pem"));
+    let instance = Instance::start_with(folder.path(), 1, files).listening();
+    let (protocol, text) = get(instance.socket(), pair.trusted()).unwrap();
+    assert_eq!(protocol.as_deref(), Some(b"http/1.1".as_slice()));
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let plain = ask(instance.socket(), &Request::new("GET /", &[], b""));
+    assert!(!plain.contains("HTTP/1.1"), "{plain:?}");
+    instance.terminate();
 }
 
 #[test]
