@@ -228,11 +228,11 @@ fn tenants(delivery: &Delivery) -> Result<(), String> {
     if shapes(&ours) != shapes(&theirs) {
         return Err("another tenant is told something else".into());
     }
-    let events = ours.envelopes.iter().zip(&theirs.envelopes);
+    let mut events = ours.envelopes.iter().zip(&theirs.envelopes);
     let same = |(our, their): (&Envelope, &Envelope)| {
         our.event == their.event && our.version == their.version && our.shop != their.shop
     };
-    if !events.map(same).all(|same| same) {
+    if !events.all(same) {
         return Err("an event depends on whose it is".into());
     }
     let ids: BTreeSet<_> =
