@@ -29,3 +29,5 @@ pub mod tiktok;
 pub mod list;
 
 pub mod letters;
+
+pub mod conformance;

@@ -154,3 +154,8 @@ pub(crate) fn read_delivery_as(
     let faults = vec![refusal.at(setting.shop_key(None), place)];
     delivered(Decoded { faults, ..Decoded::default() }, delivery, position, setting)
 }
+
+/// The names of all sources whose deliveries are read.
+pub fn sources() -> impl Iterator<Item = &'static str> {
+    SOURCES.iter().map(|(name, _)| *name)
+}

@@ -1,16 +1,18 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+mod http;
 pub mod kafka;
 mod platform;
 mod shopify;
 pub mod tiktok;
+mod workspace;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use http::Http;
 pub use kafka::{Kafka, Registry};
 pub use platform::{Limits, Platform};
 pub use shopify::Shopify;
@@ -47,14 +49,6 @@ pub struct Config {
     pub tiktok: Option<Tiktok>,
 }
 
-/// The section `[http]`.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// The address the service listens at.
-    pub listen: SocketAddr,
-}
-
 /// The section `[journal]`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -83,12 +77,6 @@ impl Default for Config {
             platform: None,
             tiktok: None,
         }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
@@ -129,6 +117,7 @@ impl Config {
             let held = config.journal.max_mb;
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
+        config.http.check()?;
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
         config.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
         config.registry.as_ref().map_or(Ok(()), Registry::check)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::workspace;
 use crate::failure::Failure;
 use crate::secrets::Secrets;
 
@@ -23,9 +24,11 @@ impl Shopify {
     /// What is wrong and where.
     pub fn check(&self) -> Result<(), String> {
         for (workspace, variables) in &self.secret_variables {
-            if workspace.trim().is_empty() || variables.is_empty() {
-                let problem = "a workspace with a name and at least one variable is needed";
-                return Err(format!("shopify.secret_variables.{workspace:?}: {problem}"));
+            let problem =
+                |problem: &str| Err(format!("shopify.secret_variables.{workspace:?}: {problem}"));
+            workspace::check(workspace).or_else(problem)?;
+            if variables.is_empty() {
+                return problem("a workspace needs at least one variable");
             }
         }
         Ok(())

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
 mod events;
+mod hostile;
 mod instance;
 mod kill;
 mod run;
 mod settings;
+mod slow;
+mod socket;
+mod tls;

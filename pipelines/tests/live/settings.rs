@@ -56,7 +56,7 @@ inputs: {period: last_7_days}
 #[test]
 fn what_is_imported_holds_and_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let instance = Instance::start_with(folder.path(), 1, &sections()).listening();
+    let instance = Instance::start_with(folder.path(), 1, "", &sections()).listening();
     instance.ready();
     let (code, said) = import(folder.path(), &instance, FILE);
     assert_eq!(code, 0, "{said}");
@@ -75,7 +75,7 @@ fn what_is_imported_holds_and_stays() {
     }
     instance.terminate();
 
-    let again = Instance::start_with(folder.path(), 1, &sections()).listening();
+    let again = Instance::start_with(folder.path(), 1, "", &sections()).listening();
     again.ready();
     assert_eq!(
         held(&again, "agent-configurations")[0]["document"]["inputs"]["period"],
