@@ -19,7 +19,7 @@ use crate::files::mapping::Mapping;
 use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
-use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
+use crate::shopify::{admin, bulk_file, delivery, orders_csv, webhook_file};
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -97,8 +97,11 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] =
-    &[(delivery::SOURCE, delivery::read_as), (platform::read::SOURCE, platform::read::read_as)];
+const SOURCES: &[(&str, Deliveries)] = &[
+    (delivery::SOURCE, delivery::read_as),
+    (platform::read::SOURCE, platform::read::read_as),
+    (admin::delivery::SOURCE, admin::delivery::read_as),
+];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.
