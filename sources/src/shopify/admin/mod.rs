@@ -28,6 +28,7 @@ mod pace;
 mod product;
 mod queries;
 mod sweep;
+mod tools;
 mod transaction;
 
 pub mod delivery;
@@ -38,3 +39,4 @@ pub use account::{API_VERSION, API_VERSION_MIN, Account, Token, version_known};
 pub use client::Client;
 pub use error::AdminError;
 pub use pace::{Patience, Patient};
+pub use tools::Progress;

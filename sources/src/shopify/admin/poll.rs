@@ -7,13 +7,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::backfill::{Backfill, Progress, Tools};
+use super::backfill::Backfill;
 use super::client::Client;
 use super::courier::Courier;
 use super::download::PIECE_BYTES;
 use super::error::AdminError;
 use super::gather::Sizes;
 use super::sweep::Sweep;
+use super::tools::{Progress, Tools};
 use crate::cursor::Cursors;
 use crate::intake::Intake;
 use crate::poller::{Poll, PollError, Stop};

@@ -14,9 +14,9 @@ use std::time::Duration;
 use ionflux_schemas::time::{UtcMs, Zone};
 use serde::{Deserialize, Serialize};
 
-use super::backfill::Tools;
 use super::error::AdminError;
 use super::gather::Gatherer;
+use super::tools::Tools;
 
 /// How far back a sweep reaches behind the last: changes are listed a while after they are made.
 const OVERLAP: Duration = Duration::from_secs(600);
