@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
-    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, verify::Verify,
+    demo::Demo, faults::Faults, query::Query, reconcile::Reconcile, replay::Replay, run::Run,
+    verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +30,7 @@ enum Command {
     Replay(Box<Replay>),
     Query(Query),
     Verify(Verify),
+    Reconcile(Reconcile),
     Faults(Faults),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.execute(),
         Command::Query(query) => query.execute(),
         Command::Verify(verify) => verify.execute(),
+        Command::Reconcile(reconcile) => reconcile.execute(),
         Command::Faults(faults) => faults.execute(),
     };
     match done {

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod faults;
 pub mod query;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod verify;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use platform::{Limits, Platform};
-pub use shopify::Shopify;
+pub use shopify::{Shop, Shopify};
 
 use crate::failure::Failure;
 use crate::runtime::WORKERS_MAX;

@@ -120,8 +120,6 @@ fn a_journal_without_room_is_waited_for() {
         (1..=100).map(|at| order(at, "2026-03-10T11:59:00Z", 3, 0)).collect();
     sweep(&bench);
     assert!(bench.waited().iter().any(|wait| wait.as_secs() == 30));
-    // Everything was acknowledged: the next sweep finds its cursor at the end.
-    let before = bench.shop.times("OrdersPage");
-    sweep(&bench);
-    assert_eq!(bench.shop.times("OrdersPage"), before + 5);
+    // Every page was acknowledged: no room is no failure.
+    assert_eq!(bench.shop.times("OrdersPage"), 5);
 }

@@ -149,8 +149,9 @@ mod tests {
         let whole = format!(
             r#"{{"id":"gid:\/\/shopify\/Order\/1","lineItems":[{line}],"refunds":[],"shippingLines":[]}}"#
         );
-        assert_eq!(groups(&format!("{order}\n{line}\n")), [whole.clone()]);
-        assert_eq!(groups(&format!("{line}\n\n{order}")), [whole]);
+        let grouped = groups(&format!("{order}\n{line}\n"));
+        assert_eq!(grouped, [whole]);
+        assert_eq!(groups(&format!("{line}\n\n{order}")), grouped);
         assert_eq!(groups(line), [line]);
         assert_eq!(groups("{broken\n{\"id\":\"gid://shopify/Shop/1\"}\n").len(), 2);
     }

@@ -62,6 +62,15 @@ pub struct Difference {
     pub theirs: Decimal,
 }
 
+impl Difference {
+    /// Ours, theirs, and how much more ours is, each in its shortest form.
+    #[must_use]
+    pub fn shown(&self) -> [String; 3] {
+        let amounts = [self.ours, self.theirs, self.ours - self.theirs];
+        amounts.map(|amount| amount.normalize().to_string())
+    }
+}
+
 /// What has to be known of a shop before its totals are compared.
 #[derive(Clone, Debug)]
 pub struct Facts {
