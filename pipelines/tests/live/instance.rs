@@ -66,11 +66,16 @@ pub struct Instance {
 impl Instance {
     /// Starts the program over a folder of its own.
     pub fn start(folder: &Path, workers: usize) -> Starting {
-        fs::create_dir_all(folder).unwrap();
         let config = format!(
             "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n"
         );
+        Self::start_with(folder, &config)
+    }
+
+    /// Starts the program with a configuration.
+    pub fn start_with(folder: &Path, config: &str) -> Starting {
+        fs::create_dir_all(folder).unwrap();
         fs::write(folder.join("ionflux.toml"), config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ionflux"))
             .args(["run", "--config"])
@@ -148,6 +153,11 @@ impl Instance {
             request = request.header("x-shopify-hmac-sha256", signature);
         }
         request.send(body).unwrap().status().as_u16()
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Asks for a path; gives status and text.

@@ -6,3 +6,4 @@ mod events;
 mod instance;
 mod kill;
 mod run;
+mod shop;

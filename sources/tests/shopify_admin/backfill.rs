@@ -38,7 +38,7 @@ fn everything_is_read_once() {
     orders.sort_unstable();
     assert_eq!(orders, (1..=70).collect::<Vec<_>>());
     let known = bench.known();
-    assert!(known["zone"].contains("Europe/Berlin") && known["zone"].contains("i64") == false);
+    assert!(known["zone"].contains("Europe/Berlin"));
     assert!(known["Product 1"].contains("title: \"Cup\", status: \"active\""));
     let cost = known.iter().find(|(name, _)| name.starts_with("UnitCost 10@")).unwrap().1;
     assert!(cost.contains("cost: Some(\"4.5\")"), "{cost}");

@@ -120,9 +120,8 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
 }
 
 fn page(all: &[Value], first: usize, after: Option<&str>) -> Value {
-    let past = after.map_or(0, |after| {
-        1 + all.iter().position(|node| text(node, "id") == after).expect("a cursor of ours")
-    });
+    let past =
+        after.map_or(0, |after| 1 + all.iter().position(|node| text(node, "id") == after).unwrap());
     let nodes: Vec<Value> = all.iter().skip(past).take(first).cloned().collect();
     let end = nodes.last().map(|node| node["id"].clone());
     let more = past + nodes.len() < all.len();
@@ -209,7 +208,7 @@ impl State {
         if !answered {
             self.short += 1;
             // Both forms are seen.
-            let status = if self.short % 2 == 0 { 429 } else { 200 };
+            let status = if self.short.is_multiple_of(2) { 429 } else { 200 };
             return Response::new(status, refused("THROTTLED").to_string());
         }
         let data = self.data(name, variables);
