@@ -147,8 +147,19 @@ impl Reconcile {
         };
         let query = Query { state: self.state.clone(), url, output: query::Output::Json, sql };
         let hint = "is that an ionflux of this release?";
-        serde_json::from_slice(&query.answer()?)
-            .map_err(|error| Failure::world(format!("our totals cannot be read: {error}"), hint))
+        let failed =
+            |why: String| Failure::world(format!("our totals cannot be read: {why}"), hint);
+        let answer: Value =
+            serde_json::from_slice(&query.answer()?).map_err(|error| failed(error.to_string()))?;
+        // An instance says beside the rows which epoch they are of; a state gives the rows alone.
+        match answer {
+            Value::Array(rows) => Ok(rows),
+            Value::Object(mut answer) => match answer.remove("rows") {
+                Some(Value::Array(rows)) => Ok(rows),
+                _ => Err(failed("the answer has no rows".to_owned())),
+            },
+            _ => Err(failed("the answer has no rows".to_owned())),
+        }
     }
 }
 
