@@ -269,7 +269,8 @@ impl State {
             let ids = order["refunds"].as_array().unwrap().iter();
             order["refunds"] = ids.map(|refund| json!({ "id": refund["id"] })).collect();
         }
-        json!({ "orders": page(&found, number(&variables["first"], 0), variables["after"].as_str()) })
+        let first = number(&variables["first"], 0);
+        json!({ "orders": page(&found, first, variables["after"].as_str()) })
     }
 
     fn bulk_start(&mut self, query: &str) -> Value {

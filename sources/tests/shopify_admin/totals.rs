@@ -54,7 +54,8 @@ fn what_analytics_do_not_answer_is_said() {
         (json!({ "tableData": { "columns": [], "rows": [{ "orders": 1 }] } }), "no day"),
         (json!({ "tableData": { "columns": [], "rows": 7 } }), "unexpected form"),
         (
-            json!({ "tableData": { "columns": [], "rows": [{ "day": "2026-03-01", "taxes": {} }] } }),
+            json!({ "tableData": { "columns": [],
+                "rows": [{ "day": "2026-03-01", "taxes": {} }] } }),
             "taxes of 2026-03-01 is no number",
         ),
     ] {
