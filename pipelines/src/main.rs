@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
-    config::Configuration, demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run,
-    schemas::Schemas, topics::Topics, verify::Verify,
+    config::Configuration, demo::Demo, faults::Faults, query::Query, reconcile::Reconcile,
+    replay::Replay, run::Run, schemas::Schemas, topics::Topics, verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +30,7 @@ enum Command {
     Replay(Box<Replay>),
     Query(Query),
     Verify(Verify),
+    Reconcile(Reconcile),
     Faults(Faults),
     Config(Configuration),
     Topics(Topics),
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.execute(),
         Command::Query(query) => query.execute(),
         Command::Verify(verify) => verify.execute(),
+        Command::Reconcile(reconcile) => reconcile.execute(),
         Command::Faults(faults) => faults.execute(),
         Command::Config(config) => config.execute(),
         Command::Topics(topics) => topics.execute(),

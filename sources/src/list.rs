@@ -21,7 +21,7 @@ use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::settings;
-use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
+use crate::shopify::{admin, bulk_file, delivery, orders_csv, webhook_file};
 use crate::tiktok::{delivery as tiktok, file as tiktok_file};
 
 /// What a file holds.
@@ -128,6 +128,7 @@ const SOURCES: &[(&str, Deliveries)] = &[
     (tiktok::ADS, tiktok::answer),
     (settings::delivery::SOURCE, settings::delivery::read_as),
     (kafka::delivery::SOURCE, kafka::delivery::read_as),
+    (admin::delivery::SOURCE, admin::delivery::read_as),
 ];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows

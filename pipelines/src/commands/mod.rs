@@ -4,6 +4,7 @@ pub mod config;
 pub mod demo;
 pub mod faults;
 pub mod query;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod schemas;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 pub use http::Http;
 pub use kafka::{Kafka, Registry};
 pub use platform::{Limits, Platform};
-pub use shopify::Shopify;
+pub use shopify::{Shop, Shopify};
 pub use tiktok::Tiktok;
 
 use crate::failure::Failure;

@@ -75,18 +75,17 @@ impl Instance {
 
     /// The same with further lines in the section `[http]`, and further sections.
     pub fn start_with(folder: &Path, workers: usize, http: &str, sections: &str) -> Starting {
-        fs::create_dir_all(folder).unwrap();
         let config = format!(
-            "workers = {workers}
-[http]
-listen = \"127.0.0.1:0\"
-{http}\
-             [shopify.secret_variables]
-acme = [\"{SECRET_VARIABLE}\"]
-\
-             other = [\"{OTHER_VARIABLE}\"]
-{sections}"
+            "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\
+             [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n\
+             other = [\"{OTHER_VARIABLE}\"]\n{sections}"
         );
+        Self::configured(folder, &config)
+    }
+
+    /// Starts the program with a configuration.
+    pub fn configured(folder: &Path, config: &str) -> Starting {
+        fs::create_dir_all(folder).unwrap();
         fs::write(folder.join("ionflux.toml"), config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ionflux"))
             .args(["run", "--config"])

@@ -9,6 +9,7 @@ mod instance;
 mod kill;
 mod run;
 mod settings;
+mod shop;
 mod slow;
 mod socket;
 mod tls;

@@ -28,6 +28,8 @@ pub mod door;
 
 pub mod bulk_file;
 
+pub mod admin;
+
 pub mod orders_csv;
 
 pub(crate) mod shape;

@@ -9,7 +9,7 @@ use ionflux_schemas::fault::{Fault, FaultKind};
 use ionflux_schemas::time::UtcMs;
 
 use super::node::{Head, Kind};
-use super::partition::Entry;
+use super::partition::{Entry, families};
 use super::{Context, FORMAT};
 use crate::draft::{Draft, sealed};
 use crate::reading::{Decoded, Refusal};
@@ -70,18 +70,12 @@ fn taken<T>(all: &mut Parented<T>, id: Option<&str>) -> Vec<T> {
 }
 
 /// What the lines of one part say, group by group, in the order their roots stand in the file.
-pub fn groups(mut lines: Vec<Entry>, context: &Context) -> VecDeque<Decoded> {
-    lines.sort_by_key(|entry| entry.line);
-    let mut groups: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in &lines {
-        groups.entry(&entry.root).or_default().push(entry);
-    }
-    let mut groups: Vec<Vec<&Entry>> = groups.into_values().collect();
-    groups.sort_by_key(|group| group.first().map(|entry| entry.line));
-    groups
-        .into_iter()
-        .map(|lines| sealed(group(&lines, context), || draft(&lines, context)))
-        .collect()
+pub fn groups(lines: Vec<Entry>, context: &Context) -> VecDeque<Decoded> {
+    let answer = |family: Vec<Entry>| {
+        let lines: Vec<&Entry> = family.iter().collect();
+        sealed(group(&lines, context), || draft(&lines, context))
+    };
+    families(lines).into_iter().map(answer).collect()
 }
 
 /// The letter of a group is at its root's line, as its faults mostly are.
