@@ -32,6 +32,17 @@ fn envelope(stamp: i64, event: Event) -> Envelope {
     Envelope { shop, version, event }
 }
 
+/// A buyer as the vault calls them, one by a platform's id, or none.
+fn buyer(who: u8) -> Option<Box<str>> {
+    [
+        Some("5000000000000000001".into()),
+        Some("5000000000000000002".into()),
+        Some("77".into()),
+        None,
+    ][usize::from(who % 4)]
+    .clone()
+}
+
 fn order(id: u8, price: i64, hour: i64, test: bool) -> Order {
     let line = |id: &str, product: &str, units, gross, discounts| {
         let product = Some(product.into());
@@ -54,8 +65,11 @@ fn order(id: u8, price: i64, hour: i64, test: bool) -> Order {
 
 /// Any of the things that can be said of three orders of one shop.
 fn said() -> impl Strategy<Value = Envelope> {
-    let order = (1..4_u8, 1..50_i64, 0..200_i64, 0..9_u8, 0..6_i64).prop_map(
-        |(id, price, hour, test, at)| envelope(at, Event::Order(order(id, price, hour, test == 0))),
+    let order = (1..4_u8, 1..50_i64, 0..200_i64, 0..9_u8, 0..6_i64, 0..4_u8).prop_map(
+        |(id, price, hour, test, at, who)| {
+            let order = Order { customer: buyer(who), ..order(id, price, hour, test == 0) };
+            envelope(at, Event::Order(order))
+        },
     );
     let refund = (1..4_u8, 1..3_u8, 0..100_i64, 0..400_i64, 0..6_i64).prop_map(
         |(id, n, amount, hour, at)| {
@@ -339,6 +353,33 @@ fn amounts_beyond_the_limit_are_faults_whoever_computed_them() {
     huge.lines[0].gross = i64::MAX;
     let (facts, faults) = fold(&[vec![envelope(0, Event::Order(huge))]]);
     assert_eq!((facts.len(), faults.len()), (0, 1));
+}
+
+#[test]
+fn an_order_keeps_its_buyer_when_a_platform_forgets_and_when_the_vault_does() {
+    let said = |at: i64, who: u8| {
+        let order = Order { customer: buyer(who), ..order(1, 100 + at, 1, false) };
+        envelope(at, Event::Order(order))
+    };
+    let redacted = envelope(3, Event::Redacted { order: "1".into() });
+    let customers = |said: &[Envelope]| {
+        let epochs: Vec<_> = said.iter().map(|said| vec![said.clone()]).collect();
+        let (facts, _) = fold(&epochs);
+        let mut customers: Vec<u64> = facts.keys().map(|fact| fact.customer.0).collect();
+        customers.retain(|customer| *customer != 0);
+        customers
+    };
+    let (named, none, other) = (said(1, 0), said(2, 3), said(3, 1));
+    let (first, second) = (vec![5_000_000_000_000_000_001], vec![5_000_000_000_000_000_002]);
+    assert_eq!(customers(&[named.clone(), none.clone()]), first);
+    assert_eq!(customers(&[none.clone(), named.clone()]), first);
+    assert_eq!(customers(&[other.clone(), none.clone(), named.clone()]), second);
+    assert_eq!(customers(&[named.clone(), redacted.clone(), none.clone()]), first);
+    assert_eq!(customers(&[redacted.clone(), none.clone(), named.clone()]), first);
+    // An id of a platform does not outlive the redaction, nor take a pseudonym's place.
+    assert_eq!(customers(&[said(9, 2), redacted.clone()]), Vec::<u64>::new());
+    assert_eq!(customers(&[named.clone(), said(9, 2), redacted.clone()]), first);
+    assert_eq!(customers(&[redacted, said(9, 2), named]), first);
 }
 
 #[test]

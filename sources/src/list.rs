@@ -20,6 +20,7 @@ use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
+use crate::subjects;
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -97,8 +98,12 @@ pub(crate) fn again(format: &str) -> Option<Again> {
 /// What reads the deliveries of a source.
 type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 
-const SOURCES: &[(&str, Deliveries)] =
-    &[(delivery::SOURCE, delivery::read_as), (platform::read::SOURCE, platform::read::read_as)];
+const SOURCES: &[(&str, Deliveries)] = &[
+    (delivery::SOURCE, delivery::read_as),
+    (platform::read::SOURCE, platform::read::read_as),
+    // A request about a person says nothing that counts.
+    (subjects::SOURCE, |_, _, _| Decoded::default()),
+];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows
 /// is a fault with its letter.
