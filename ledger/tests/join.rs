@@ -356,33 +356,6 @@ fn amounts_beyond_the_limit_are_faults_whoever_computed_them() {
 }
 
 #[test]
-fn an_order_keeps_its_buyer_when_a_platform_forgets_and_when_the_vault_does() {
-    let said = |at: i64, who: u8| {
-        let order = Order { customer: buyer(who), ..order(1, 100 + at, 1, false) };
-        envelope(at, Event::Order(order))
-    };
-    let redacted = envelope(3, Event::Redacted { order: "1".into() });
-    let customers = |said: &[Envelope]| {
-        let epochs: Vec<_> = said.iter().map(|said| vec![said.clone()]).collect();
-        let (facts, _) = fold(&epochs);
-        let mut customers: Vec<u64> = facts.keys().map(|fact| fact.customer.0).collect();
-        customers.retain(|customer| *customer != 0);
-        customers
-    };
-    let (named, none, other) = (said(1, 0), said(2, 3), said(3, 1));
-    let (first, second) = (vec![5_000_000_000_000_000_001], vec![5_000_000_000_000_000_002]);
-    assert_eq!(customers(&[named.clone(), none.clone()]), first);
-    assert_eq!(customers(&[none.clone(), named.clone()]), first);
-    assert_eq!(customers(&[other.clone(), none.clone(), named.clone()]), second);
-    assert_eq!(customers(&[named.clone(), redacted.clone(), none.clone()]), first);
-    assert_eq!(customers(&[redacted.clone(), none.clone(), named.clone()]), first);
-    // An id of a platform does not outlive the redaction, nor take a pseudonym's place.
-    assert_eq!(customers(&[said(9, 2), redacted.clone()]), Vec::<u64>::new());
-    assert_eq!(customers(&[named.clone(), said(9, 2), redacted.clone()]), first);
-    assert_eq!(customers(&[redacted, said(9, 2), named]), first);
-}
-
-#[test]
 fn a_redacted_order_has_no_customer_whatever_is_said_later_and_its_totals_stay() {
     let redacted = |id: &str| envelope(3, Event::Redacted { order: id.into() });
     let before = [

@@ -4,6 +4,7 @@
 
 pub mod platform;
 mod shopify;
+mod subjects;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::doors::Doors;
 use ionflux_sources::intake::Intake;
 use ionflux_sources::poller::Poller;
+use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 use crate::config::Config;
@@ -39,6 +41,8 @@ pub struct World {
     pub records: Records,
     /// Credentials.
     pub secrets: Secrets,
+    /// The keyed place of people's ids.
+    pub subjects: Arc<Subjects>,
 }
 
 /// Sources at work.
@@ -53,7 +57,7 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, platform::connect];
+const SOURCES: &[Connect] = &[shopify::connect, platform::connect, subjects::connect];
 
 /// Connects every source of a configuration.
 ///

@@ -28,7 +28,7 @@ use super::known::{Found, Known};
 use super::read::{SOURCE, understood};
 use super::tokens::Grant;
 use crate::inbox::{QUEUE_DELIVERIES_MAX, Refused};
-use crate::intake::Intake;
+use crate::intake::{Intake, Privacy};
 use crate::reading::{Decoded, Setting};
 
 /// Whether the ledger has an entity of a kind, a shop and an id.
@@ -196,7 +196,7 @@ mod tests {
         let metrics = JournalMetrics::new(&prometheus::Registry::new()).unwrap();
         let inbox = Inbox::open(Scribe::new(journal, &opened, clock, metrics)).unwrap();
         let known = Known::new(8);
-        let intake = Intake::new(inbox.clone());
+        let intake = Intake::new(inbox.clone(), Privacy::Untouched);
         (Keeper::new(intake, Arc::clone(&known), Arc::new(|_, _, _| false)), known, inbox)
     }
 
