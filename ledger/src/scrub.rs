@@ -127,8 +127,13 @@ impl Forget {
             if named || quoted {
                 *text = unquoted(text);
             }
-            for word in self.words.iter().filter(|word| (self.holds)(text.as_bytes(), word)) {
-                *text = text.replace(&**word, REDACTED).into();
+            for word in &self.words {
+                if (self.holds)(text.as_bytes(), word) {
+                    let left = text.replace(&**word, REDACTED);
+                    // Written otherwise than in the request.
+                    let still = (self.holds)(left.as_bytes(), word);
+                    *text = if still { REDACTED.into() } else { left.into() };
+                }
             }
         }
         *fault != before
