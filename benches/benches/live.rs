@@ -98,6 +98,7 @@ impl Bench {
         let options = Options { state: None, base_zone, workers };
         let ledger = assemble::ledger(Some(&state), dictionary, &options).map_err(said)?;
         let parts = Parts {
+            subjects: None,
             state,
             inbox: inbox.clone(),
             ledger,

@@ -138,7 +138,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let channel = self.channel(&order.channel);
         let scene = self.scene(order.currency, channel);
         let at = order.placed_at;
-        let customer = order.customer.as_ref().map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
+        let customer = dossier.customer().map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
         self.placed(&scene, (at, customer), [order.shipping, order.taxes]);
         self.extras(&scene, at, order.tips, order.duties_and_fees);
         let mut edits: Vec<_> = dossier.edits.values().map(|(_, edit)| edit).collect();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use ionflux_schemas::event::{Event, Order, OrderEdit, OrderRow, Refund, RowLine};
-use ionflux_schemas::key::{Id, Version};
+use ionflux_schemas::key::{Id, Version, pseudonymous};
 
 /// The most rows one order may have, equal ones counted; a file that maps the wrong column as the
 /// order's would otherwise gather everything in one dossier.
@@ -23,9 +23,13 @@ pub const ROWS_MAX: usize = 20_000;
 pub struct Dossier {
     /// The latest snapshot of the order itself.
     pub order: Option<(Version, Order)>,
+    /// The buyer that an older snapshot named, where the latest names none: platforms forget
+    /// buyers, and an order does not become another's by that. Held only where it differs.
+    pub buyer: Option<(Version, Id)>,
     /// The order was removed from all reports; nothing undoes that.
     pub deleted: bool,
-    /// The buyer asked to be forgotten: no customer is held, whatever was or will be said.
+    /// The buyer asked to be forgotten: no id of a platform is held, whatever was or will be said. A
+    /// pseudonym stays: without the vault's link it is a number and nobody.
     pub redacted: bool,
     /// The latest version of each refund.
     pub refunds: BTreeMap<Id, (Version, Refund)>,
@@ -66,12 +70,7 @@ impl Dossier {
     /// Joins an event about this order. An event about a shop changes no dossier.
     pub fn merge(&mut self, version: Version, event: Event) -> Merged {
         match event {
-            Event::Order(mut order) => {
-                if self.redacted {
-                    order.customer = None;
-                }
-                newer(&mut self.order, version, order)
-            }
+            Event::Order(order) => self.merge_order(version, order),
             Event::Refund(refund) => newest(&mut self.refunds, refund.id.clone(), version, refund),
             Event::OrderEdit(edit) => newest(&mut self.edits, edit.id.clone(), version, edit),
             Event::OrderDeleted { .. } if self.deleted => Merged::Stale,
@@ -85,17 +84,47 @@ impl Dossier {
         }
     }
 
+    /// The buyer of the order, as far as one was ever named.
+    #[must_use]
+    pub fn customer(&self) -> Option<&Id> {
+        let own = || self.order.as_ref()?.1.customer.as_ref();
+        self.buyer.as_ref().map(|(_, buyer)| buyer).or_else(own)
+    }
+
+    /// The latest snapshot holds, and apart from it the latest buyer that any snapshot named.
+    fn merge_order(&mut self, version: Version, mut order: Order) -> Merged {
+        if self.redacted {
+            order.customer = order.customer.filter(|customer| pseudonymous(customer));
+        }
+        let own = |held: &Option<(Version, Order)>| {
+            let (version, order) = held.as_ref()?;
+            Some((*version, order.customer.clone()?))
+        };
+        let known = self.buyer.take().or_else(|| own(&self.order));
+        let said = order.customer.clone().map(|customer| (version, customer));
+        let names = |a: &(Version, Id), b: &(Version, Id)| outranks(b, a);
+        let best = match (known.as_ref(), said) {
+            (Some(known), Some(said)) if names(known, &said) => Some(said),
+            (Some(known), _) => Some(known.clone()),
+            (None, said) => said,
+        };
+        let renamed = best != known;
+        let merged = newer(&mut self.order, version, order);
+        self.buyer = best.filter(|best| own(&self.order).as_ref() != Some(best));
+        if renamed { Merged::Changed } else { merged }
+    }
+
     /// Forgets the buyer, in what is held and in what will be said.
     fn redact(&mut self) -> Merged {
         if self.redacted {
             return Merged::Stale;
         }
         self.redacted = true;
-        let mut known = false;
+        let mut known = self.buyer.take_if(|(_, buyer)| !pseudonymous(buyer)).is_some();
         let order = self.order.iter_mut().map(|(_, order)| &mut order.customer);
         let rows = self.rows.values_mut().map(|row| &mut row.line.customer);
         for customer in order.chain(rows) {
-            known |= customer.take().is_some();
+            known |= customer.take_if(|customer| !pseudonymous(customer)).is_some();
         }
         if known { Merged::Changed } else { Merged::Noted }
     }
@@ -122,7 +151,7 @@ impl Dossier {
         let full = self.held >= ROWS_MAX;
         let OrderRow { content, reading, mut line, .. } = row;
         if self.redacted {
-            line.customer = None;
+            line.customer = line.customer.filter(|customer| pseudonymous(customer));
         }
         match self.rows.entry(content) {
             Entry::Vacant(_) if full => Merged::Full,
@@ -156,11 +185,19 @@ impl Dossier {
     }
 }
 
-/// Of two meanings of one row the higher ranked holds. The customer ranks last, so that forgetting
-/// it before or after comparing is the same.
+/// Of two buyers the one that a later snapshot named; but a pseudonym stays before any id, so that
+/// forgetting ids before or after comparing is the same.
+pub(crate) fn outranks(one: &(Version, Id), other: &(Version, Id)) -> bool {
+    let rank = |(version, id): &(Version, Id)| (pseudonymous(id), *version);
+    rank(one) > rank(other)
+}
+
+/// Of two meanings of one row the higher ranked holds. The customer ranks last, for the same
+/// reason.
 fn rank(line: &RowLine) -> impl Ord {
     let RowLine { at, returned, product, units, amount, discounts, currency, customer, channel } =
         line;
+    let customer = customer.as_ref().map(|customer| (pseudonymous(customer), customer));
     ((at, returned, product, units), (amount, discounts, currency, channel), customer)
 }
 

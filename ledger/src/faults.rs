@@ -20,7 +20,7 @@ use crate::error::LedgerError;
 /// A kept fault and the id of its letter, if it has one.
 pub(crate) type Held = (Fault, Option<u128>);
 
-type FaultKey = [u8; 16];
+pub(crate) type FaultKey = [u8; 16];
 
 /// What an epoch says about faults.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Told {
     pub(crate) faults: Vec<(Fault, Option<u128>)>,
     pub(crate) letters: Vec<Letter>,
     pub(crate) resolved: Vec<String>,
+    /// Faults that stay, or come under another name, with another letter.
+    pub(crate) replaced: BTreeSet<FaultKey>,
 }
 
 /// The claims that come and go in an epoch, by letter.
@@ -78,8 +80,13 @@ pub(crate) fn apply(
     for (id, (fault, letter)) in reported {
         let known = held(entities, &id)?;
         let lacking = known.as_ref().is_none_or(|(_, known)| known.is_none() && letter.is_some());
-        if !lacking {
+        let old = known.as_ref().and_then(|(_, known)| *known);
+        let replaced = told.replaced.contains(&id) && old != letter;
+        if !lacking && !replaced {
             continue;
+        }
+        if let (true, Some(old)) = (replaced, old) {
+            claims.gone.entry(old).or_default().insert(id);
         }
         if let Some(letter) = letter {
             claims.come.entry(letter).or_default().insert(id);

@@ -17,14 +17,16 @@ use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::{Epoch, Zone};
 
 use crate::codec::{self, CodecError, key};
+use crate::dossier::Dossier;
 use crate::entities::{Entities, Table, Write};
 use crate::error::LedgerError;
 use crate::numbers::Numbers;
+use crate::scrub::{Forget, Scrubbed};
 use crate::shards::Context;
 use crate::shop::{Directory, HeldShop, Shop, Shops, Zones};
 use crate::sort::sort;
 use crate::state::{BASE_ZONE, EPOCH, IDENTITY, READINGS, STATS, Stats, found, meta, progress_key};
-use crate::{faults, records, rezone};
+use crate::{faults, records, rezone, scrub};
 
 /// The zone of shops that never told theirs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +40,7 @@ pub enum BaseZone {
 }
 
 /// What an epoch says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Orders, refunds, edits, rows and zones, in any order.
     pub envelopes: Vec<Envelope>,
@@ -48,6 +50,8 @@ pub struct Said {
     pub letters: Vec<Letter>,
     /// Ids of faults that are no more. One that is also in `faults` stays.
     pub resolved: Vec<String>,
+    /// Who is to be forgotten in faults and letters, those of this epoch included.
+    pub forget: Vec<Forget>,
     /// How far each source was read, by name; the last of one name holds.
     pub progress: Vec<(Box<str>, Vec<u8>)>,
 }
@@ -61,6 +65,7 @@ pub struct Ledger {
     shops: Arc<Shops>,
     directory: Directory,
     stats: Stats,
+    scrubbed: Vec<Scrubbed>,
 }
 
 impl Ledger {
@@ -93,7 +98,9 @@ impl Ledger {
         };
         let stats = meta(&*entities, STATS)?.unwrap_or_default();
         let (shops, directory, workers) = (Arc::default(), Directory::default(), workers.max(1));
-        let mut ledger = Self { entities, dictionary, base, workers, shops, directory, stats };
+        let scrubbed = Vec::new();
+        let mut ledger =
+            Self { entities, dictionary, base, workers, shops, directory, stats, scrubbed };
         ledger.read_shops()?;
         Ok(ledger)
     }
@@ -227,6 +234,25 @@ impl Ledger {
         records::each(self.entities.scan(Table::Records, &[kind as u8]), each)
     }
 
+    /// Gives every dossier of a shop, in no particular order.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read, or what `each` fails with.
+    pub fn for_each_dossier<E: From<LedgerError>>(
+        &self,
+        shop: &ShopKey,
+        mut each: impl FnMut(Dossier) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(shop) = self.directory.place(shop) else { return Ok(()) };
+        for shard in 0..key::SHARDS as u8 {
+            for entry in self.entities.scan(Table::Dossiers, &key::shop_in_shard(shard, shop)) {
+                let (_, value) = entry.map_err(LedgerError::from)?;
+                each(codec::dossier::decode(&value).map_err(LedgerError::from)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The shops and their calendars, kept up to date by this ledger.
     #[must_use]
     pub fn shops(&self) -> Arc<Shops> {
@@ -280,6 +306,12 @@ impl Ledger {
         })
     }
 
+    /// What the last commit scrubbed, for each that it was told to forget.
+    #[must_use]
+    pub fn scrubbed(&self) -> &[Scrubbed] {
+        &self.scrubbed
+    }
+
     /// Joins what one epoch said, keeps the result with its progress in one commit, and tells
     /// what changed. What is committed is seen at once; it survives the end of the process, or a
     /// power cut, after [`Ledger::sync`].
@@ -287,9 +319,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; then nothing of the epoch is kept.
     pub fn commit(&mut self, epoch: Epoch, said: Said) -> Result<Differences, LedgerError> {
-        let Said { envelopes, faults, letters, resolved, progress } = said;
+        let Said { envelopes, faults, letters, resolved, forget, progress } = said;
         let mut writes = self.singles(epoch, progress)?;
-        let mut told = faults::Told { faults, letters, resolved };
+        let mut told = faults::Told { faults, letters, resolved, ..Default::default() };
         let sorted = sort(envelopes, self.workers, &mut told.faults, |shop| self.place(shop));
         records::merge(&*self.entities, sorted.entities, &mut writes)?;
         let old = self.directory.shops();
@@ -320,13 +352,14 @@ impl Ledger {
             stats.entities += part.entities;
             stats.bytes = stats.bytes.saturating_add_signed(part.bytes);
         }
+        let scrubbed = scrub::scrub(&*self.entities, &forget, &mut told)?;
         let faults = &mut differences.faults;
         let tell = |fault, diff| faults.push((self.dictionary.faults.number(&fault), diff));
         faults::apply(&*self.entities, told, &mut writes, tell)?;
         rezone::write(&self.directory, zones, &mut writes)?;
         writes.push(Write::put(Table::Meta, STATS, codec::encode(&stats)?));
         self.entities.commit(writes)?;
-        self.stats = stats;
+        (self.stats, self.scrubbed) = (stats, scrubbed);
         self.directory.keep();
         for (place, shop) in moved {
             self.shops.put(Arc::clone(&shop));

@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod numbers;
 pub mod records;
 mod rezone;
+pub mod scrub;
 mod shards;
 pub mod shop;
 mod sort;

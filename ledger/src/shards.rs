@@ -12,14 +12,14 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ionflux_schemas::dictionary::Dictionary;
-use ionflux_schemas::event::Event;
+use ionflux_schemas::event::{Event, Order};
 use ionflux_schemas::fact::Fact;
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
-use ionflux_schemas::key::{ShopKey, Version};
+use ionflux_schemas::key::{ShopKey, Version, pseudonymous};
 
 use crate::codec::key::ORDER_ID_BYTES_MAX;
 use crate::codec::plain::PlainOrder;
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, Text};
 use crate::contribution::{Contribution, contribution, plain};
 use crate::dossier::{Dossier, Merged, ROWS_MAX};
 use crate::entities::{Bytes, Entities, Table, Write};
@@ -208,7 +208,7 @@ fn open(
 ) -> Result<Option<(Contribution, Dossier)>, LedgerError> {
     let Some(bytes) = held else { return Ok(Some(Default::default())) };
     match (&first.event, PlainOrder::read(bytes)?) {
-        (Event::Order(_), Some(order)) if alone => {
+        (Event::Order(said), Some(order)) if alone && !renames(said, first.version, &order) => {
             if order.version >= first.version {
                 return Ok(None);
             }
@@ -218,6 +218,14 @@ fn open(
         }
         _ => Ok(Some((contributed(shop, bytes, numbers)?, codec::dossier::decode(bytes)?))),
     }
+}
+
+/// Whether the buyer is not simply that of the later of two snapshots.
+fn renames(said: &Order, version: Version, held: &PlainOrder<'_>) -> bool {
+    let old = held.customer.map(Text::pseudonymous);
+    let new = said.customer.as_deref().map(pseudonymous);
+    // Of a name and none the name stays, and of a pseudonym and an id the pseudonym.
+    if held.version < version { old > new } else { new > old }
 }
 
 /// What a stored dossier contributes.

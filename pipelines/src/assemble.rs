@@ -17,6 +17,8 @@ use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Epoch, Zone};
 use ionflux_service::store::Store;
+use ionflux_sources::clock::Wall;
+use ionflux_sources::subjects::Subjects;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
@@ -64,6 +66,11 @@ impl Books {
         let published = Arc::clone(&store);
         let publish = move |batch: Batch| published.apply(&batch);
         let mut engine = Engine::new(ledger, Threads::start(options.workers, publish)?)?;
+        if let Some(state) = &state {
+            // Without a state nothing is kept, and nobody needs another name.
+            let clock = Arc::new(Wall::default());
+            engine.name_people(Arc::new(Subjects::open(&state.subjects(), clock)?));
+        }
         let mut bar = Progress::steps("hydrating", engine.ledger().stats().entities);
         engine.hydrate(|done, _| bar.at(done))?;
         bar.done();

@@ -7,11 +7,15 @@
 //! Invariant: an epoch is in the ledger, together with how far its input was read, before it is in
 //! the dataflow; and it is published only whole.
 
+use std::sync::Arc;
+
+use ionflux_ledger::scrub::Forget;
 use ionflux_ledger::{Ledger, Said};
 use ionflux_schemas::event::{Envelope, Event};
 use ionflux_schemas::fact::Differences;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_sources::reading::Decoded;
+use ionflux_sources::subjects::Subjects;
 
 use crate::failure::Failure;
 use crate::runtime::{Computation, Moment, count_all};
@@ -32,6 +36,9 @@ pub struct Engine<C: Computation> {
     weight: usize,
     as_of: UtcMs,
     epoch: Epoch,
+    /// Who names the people of files, and up to where that must be durable.
+    subjects: Option<Arc<Subjects>>,
+    named: u64,
 }
 
 impl<C: Computation> Engine<C> {
@@ -43,7 +50,8 @@ impl<C: Computation> Engine<C> {
         let clock = ledger.progress(CLOCK)?;
         let clock = clock.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
         let (as_of, epoch) = (UtcMs(clock.unwrap_or(0)), ledger.epoch()?);
-        Ok(Self { ledger, computation, said: Said::default(), weight: 0, as_of, epoch })
+        let (said, subjects) = (Said::default(), None);
+        Ok(Self { ledger, computation, said, weight: 0, as_of, epoch, subjects, named: 0 })
     }
 
     /// Brings everything the ledger holds into the dataflow, published as one: nobody sees half
@@ -109,6 +117,34 @@ impl<C: Computation> Engine<C> {
         self.said.letters.extend(letter);
     }
 
+    /// Gathers what a file said, its people by the names that the vault has for them.
+    ///
+    /// # Errors
+    /// When the vault takes no more.
+    pub fn add_file(&mut self, mut decoded: Decoded) -> Result<(), Failure> {
+        if let Some(subjects) = &self.subjects {
+            self.named = self.named.max(subjects.rename(&mut decoded.envelopes)?);
+        }
+        self.add(decoded);
+        Ok(())
+    }
+
+    /// Gives the people of files names from now on.
+    pub fn name_people(&mut self, subjects: Arc<Subjects>) {
+        self.subjects = Some(subjects);
+    }
+
+    /// Who names the people of files.
+    #[must_use]
+    pub fn subjects(&self) -> Option<Arc<Subjects>> {
+        self.subjects.clone()
+    }
+
+    /// Forgets somebody in faults and letters, with the open epoch.
+    pub fn scrub(&mut self, forget: Option<Forget>) {
+        self.said.forget.extend(forget);
+    }
+
     /// Takes faults back that are no more, with the open epoch.
     pub fn resolve(&mut self, faults: impl IntoIterator<Item = String>) {
         self.said.resolved.extend(faults);
@@ -146,6 +182,9 @@ impl<C: Computation> Engine<C> {
         if let Some(now) = now {
             self.as_of = now.max(self.as_of);
             said.progress.push((CLOCK.into(), self.as_of.0.to_be_bytes().to_vec()));
+        }
+        if let Some(subjects) = &self.subjects {
+            subjects.vault().durable_blocking(self.named)?;
         }
         let upper = Epoch(self.epoch.0 + 1);
         let differences = self.ledger.commit(upper, said)?;

@@ -9,6 +9,7 @@ use ionflux_service::sql::SqlError;
 use ionflux_sinks::files::ExportError;
 use ionflux_sources::error::SourceError;
 use ionflux_sources::journal::error::JournalError;
+use ionflux_sources::subjects::error::SubjectError;
 
 use crate::runtime::RuntimeError;
 
@@ -79,6 +80,14 @@ impl From<SourceError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         Self::world(chain(&error), error.hint())
+    }
+}
+
+impl From<SubjectError> for Failure {
+    fn from(error: SubjectError) -> Self {
+        let hint = "check the disk and the folder's permissions; never repair the folder of \
+                    subjects by hand: put a whole copy back";
+        Self::world(chain(&error), hint)
     }
 }
 

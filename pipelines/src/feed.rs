@@ -8,14 +8,18 @@
 //! Invariant: an epoch and the position behind its tick are kept in one step, so that after a
 //! restart nothing is read twice and nothing is left out.
 
+use std::sync::Arc;
+
 use ionflux_ledger::Ledger;
 use ionflux_schemas::delivery::{Entry, Position};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_sources::journal::reader::Reader;
 use ionflux_sources::list::read_delivery;
+use ionflux_sources::subjects::Subjects;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::forgetting::Forgetting;
 use crate::runtime::Computation;
 
 /// The name under which the ledger keeps how far the journal was read.
@@ -28,6 +32,7 @@ pub struct Feed<C: Computation> {
     reached: Position,
     read: Position,
     oldest: Option<UtcMs>,
+    forgetting: Option<Forgetting>,
 }
 
 /// One epoch that was counted.
@@ -58,7 +63,13 @@ impl<C: Computation> Feed<C> {
     /// When the ledger cannot be read.
     pub fn new(engine: Engine<C>, reader: Reader) -> Result<Self, Failure> {
         let reached = reached(engine.ledger())?;
-        Ok(Self { engine, reader, reached, read: reached, oldest: None })
+        Ok(Self { engine, reader, reached, read: reached, oldest: None, forgetting: None })
+    }
+
+    /// The same feed, which also carries out what is asked about people.
+    #[must_use]
+    pub fn forgetting(self, subjects: Arc<Subjects>) -> Self {
+        Self { forgetting: Some(Forgetting::new(subjects)), ..self }
     }
 
     /// Reads at most one epoch of what is durable; `None` when its tick is not there yet.
@@ -69,14 +80,22 @@ impl<C: Computation> Feed<C> {
         while let Some(record) = self.reader.next(durable)? {
             self.read = record.end;
             match record.entry {
-                Entry::Delivery(delivery) => {
+                Entry::Delivery(mut delivery) => {
                     self.oldest = self.oldest.or(Some(delivery.received_at));
-                    self.engine.add(read_delivery(&delivery, record.at));
+                    let said = match &mut self.forgetting {
+                        Some(forgetting) => forgetting.read(&mut delivery, record.at)?,
+                        None => (read_delivery(&delivery, record.at), None),
+                    };
+                    self.engine.add(said.0);
+                    self.engine.scrub(said.1);
                 }
                 Entry::Tick(at) => {
                     self.engine.note(JOURNAL, record.end.0.to_be_bytes().to_vec());
                     self.engine.close_epoch(Some(at))?;
                     self.reached = record.end;
+                    if let Some(forgetting) = &mut self.forgetting {
+                        forgetting.counted(self.engine.ledger().scrubbed());
+                    }
                     let (epoch, oldest) = (self.engine.epoch(), self.oldest.take());
                     return Ok(Some(Closed { epoch, at, oldest }));
                 }
@@ -92,6 +111,9 @@ impl<C: Computation> Feed<C> {
     /// When the disk refuses.
     pub fn sync(&mut self) -> Result<Position, Failure> {
         self.engine.sync()?;
+        if let Some(forgetting) = &mut self.forgetting {
+            forgetting.finish(self.engine.ledger())?;
+        }
         Ok(self.reached)
     }
 

@@ -20,6 +20,7 @@ pub mod assemble;
 pub mod files;
 
 pub mod feed;
+pub mod forgetting;
 pub mod keeper;
 pub mod live;
 pub mod meter;

@@ -23,6 +23,7 @@ use ionflux_service::health::HealthBoard;
 use ionflux_service::store::{Phase, Store};
 use ionflux_sources::clock::Clock;
 use ionflux_sources::inbox::Inbox;
+use ionflux_sources::subjects::Subjects;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub board: Arc<HealthBoard>,
     /// Worker threads.
     pub workers: usize,
+    /// The keyed place of people's ids; a simulated shop has none.
+    pub subjects: Option<Arc<Subjects>>,
 }
 
 /// A live instance at work on its own thread.
@@ -133,7 +136,7 @@ struct Due {
 
 impl Instance {
     fn open(parts: Parts) -> Result<Self, Failure> {
-        let Parts { state, inbox, ledger, store, clock, meter, board, workers } = parts;
+        let Parts { state, inbox, ledger, store, clock, meter, board, workers, subjects } = parts;
         let now = clock.now();
         board.set("ledger", Condition::Starting, "hydrating", now);
         let journal = inbox.clone();
@@ -150,7 +153,10 @@ impl Instance {
         })?;
         let reader = inbox.read(feed::reached(engine.ledger())?);
         let epoch = engine.epoch();
-        let feed = Feed::new(engine, reader)?;
+        let mut feed = Feed::new(engine, reader)?;
+        if let Some(subjects) = subjects {
+            feed = feed.forgetting(subjects);
+        }
         let keeper = Keeper::start(state.views_folder())?;
         let due = Due { synced_at: now, kept_at: now, told_at: UtcMs(0) };
         let world = World { state, inbox, store, clock, meter, board };
@@ -189,7 +195,8 @@ impl Instance {
         }
     }
 
-    fn end(self) -> Result<(), Failure> {
+    fn end(mut self) -> Result<(), Failure> {
+        self.feed.sync()?;
         self.feed.into_engine().finish()?;
         self.keeper.finish();
         self.world.state.keep(&self.world.store.newest())

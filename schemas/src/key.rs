@@ -91,6 +91,17 @@ impl CustomerKey {
     }
 }
 
+/// The lowest pseudonym: higher than the ids platforms give, and below 2^63 as all of them.
+pub const PSEUDONYM_MIN: u64 = 1 << 62;
+
+/// Whether an id is a pseudonym: a random number that leads to nobody without the vault.
+#[must_use]
+pub fn pseudonymous(id: &str) -> bool {
+    let number = || id.parse::<u64>().ok();
+    let within = |number| (PSEUDONYM_MIN..PSEUDONYM_MIN << 1).contains(&number);
+    id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()) && number().is_some_and(within)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

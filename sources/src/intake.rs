@@ -1,23 +1,43 @@
-//! The way in for everything that is received, whatever carried it: kept, and then acknowledged.
+//! The way in for everything that is received, whatever carried it: minimised, kept, and then
+//! acknowledged.
 //!
-//! Invariant: nothing reaches the journal on another way.
+//! Invariant: nothing reaches the journal on another way, and what no view needs of a person does
+//! not reach it at all.
+
+use std::sync::Arc;
 
 use ionflux_schemas::delivery::{Delivery, Position};
 
 use crate::inbox::{Inbox, Refused};
 use crate::journal::reader::Reader;
+use crate::subjects::error::SubjectError;
+use crate::subjects::requests::Request;
+use crate::subjects::{Prepared, Subjects};
+
+/// How soon a sender should come again when the vault is busy.
+const BUSY_RETRY_S: u32 = 1;
+
+/// What becomes of people's data on the way in.
+#[derive(Clone)]
+pub enum Privacy {
+    /// What no view needs is taken out, and ids become names that the vault knows.
+    Minimised(Arc<Subjects>),
+    /// Deliveries are kept as they come: a simulated shop has no people.
+    Untouched,
+}
 
 /// The way in. Clones are the same way.
 #[derive(Clone)]
 pub struct Intake {
     inbox: Inbox,
+    privacy: Privacy,
 }
 
 impl Intake {
     /// The way into a journal.
     #[must_use]
-    pub fn new(inbox: Inbox) -> Self {
-        Self { inbox }
+    pub fn new(inbox: Inbox, privacy: Privacy) -> Self {
+        Self { inbox, privacy }
     }
 
     /// Brings a delivery in, and gives its position once it is durable.
@@ -25,6 +45,19 @@ impl Intake {
     /// # Errors
     /// It was not kept.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Position, Refused> {
+        let Privacy::Minimised(subjects) = &self.privacy else {
+            return self.inbox.deliver(delivery).await;
+        };
+        let prepared = subjects.prepare(delivery).map_err(refused)?;
+        subjects.vault().durable(prepared.after).await.map_err(refused)?;
+        let delivery = if prepared.writes() {
+            // Rare, and a file each: not on a thread that answers others.
+            let subjects = Arc::clone(subjects);
+            let written = tokio::task::spawn_blocking(move || write(&subjects, prepared));
+            written.await.map_err(|_| Refused::Closed)?.map_err(refused)?
+        } else {
+            prepared.delivery
+        };
         self.inbox.deliver(delivery).await
     }
 
@@ -33,6 +66,12 @@ impl Intake {
     /// # Errors
     /// It was not kept.
     pub fn deliver_blocking(&self, delivery: Delivery) -> Result<Position, Refused> {
+        let Privacy::Minimised(subjects) = &self.privacy else {
+            return self.inbox.deliver_blocking(delivery);
+        };
+        let prepared = subjects.prepare(delivery).map_err(refused)?;
+        subjects.vault().durable_blocking(prepared.after).map_err(refused)?;
+        let delivery = write(subjects, prepared).map_err(refused)?;
         self.inbox.deliver_blocking(delivery)
     }
 
@@ -46,5 +85,51 @@ impl Intake {
     #[must_use]
     pub fn read(&self, from: Position) -> Reader {
         self.inbox.read(from)
+    }
+
+    /// Takes a request about a person down, and gives its position once it is durable: it is
+    /// carried out from then on.
+    ///
+    /// # Errors
+    /// It was not kept.
+    pub async fn ask(
+        &self,
+        subjects: Arc<Subjects>,
+        request: Request,
+    ) -> Result<Position, Refused> {
+        let delivery = request.delivery();
+        let begun = tokio::task::spawn_blocking(move || subjects.begin(&request)).await;
+        begun.map_err(|_| Refused::Closed)?.map_err(refused)?;
+        self.inbox.deliver(delivery).await
+    }
+
+    /// Brings a request in once more that was taken down already: it may never have come further.
+    ///
+    /// # Errors
+    /// It was not kept.
+    pub fn ask_again(&self, request: &Request) -> Result<Position, Refused> {
+        self.inbox.deliver_blocking(request.delivery())
+    }
+}
+
+/// Writes down what must be on disk before the delivery is.
+fn write(subjects: &Subjects, prepared: Prepared) -> Result<Delivery, SubjectError> {
+    let Prepared { delivery, request, raw, .. } = prepared;
+    if let Some(raw) = raw {
+        subjects.lay_aside(&raw)?;
+    }
+    if let Some(request) = request {
+        subjects.begin(&request)?;
+    }
+    Ok(delivery)
+}
+
+fn refused(problem: SubjectError) -> Refused {
+    match problem {
+        SubjectError::Full => Refused::Full { retry_after_s: BUSY_RETRY_S },
+        problem => {
+            tracing::error!("a delivery was not kept: {problem}");
+            Refused::Failing
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod doors;
 pub mod intake;
 pub mod poller;
+pub mod subjects;
 
 mod draft;
 

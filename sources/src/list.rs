@@ -22,6 +22,7 @@ use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::settings;
 use crate::shopify::{admin, bulk_file, delivery, orders_csv, webhook_file};
+use crate::subjects;
 use crate::tiktok::{delivery as tiktok, file as tiktok_file};
 
 /// What a file holds.
@@ -129,6 +130,8 @@ const SOURCES: &[(&str, Deliveries)] = &[
     (settings::delivery::SOURCE, settings::delivery::read_as),
     (kafka::delivery::SOURCE, kafka::delivery::read_as),
     (admin::delivery::SOURCE, admin::delivery::read_as),
+    // A request about a person says nothing that counts.
+    (subjects::SOURCE, |_, _, _| Decoded::default()),
 ];
 
 /// What a delivery says; `position` is where the journal has it. One of a source that nobody knows

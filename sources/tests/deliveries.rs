@@ -100,8 +100,9 @@ fn each_order_of_a_redaction_is_redacted() {
     let missing = told(&read(&of("customers/redact", "{\"shop_id\":1}")));
     assert!(missing[0].ends_with("the redaction request has no orders_to_redact"), "{missing:?}");
     for topic in ["shop/redact", "customers/data_request"] {
+        // Whoever feeds the ledger carries these out; nothing in them counts.
         let decoded = read(&of(topic, r#"{"shop_id":1,"shop_domain":"a.myshopify.com"}"#));
-        assert_eq!(decoded.faults[0].kind, FaultKind::Unsupported, "{topic}");
+        assert_eq!(decoded, Decoded::default(), "{topic}");
     }
 }
 

@@ -22,7 +22,7 @@ use ionflux_sources::doors::{BODY_BYTES_MAX, Doors};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::{Fault, Memory};
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -68,7 +68,9 @@ impl Bench {
             ("acme-other".into(), grant("acme", "cd")),
             ("bolt-token".into(), grant("bolt", "ci2")),
         ]);
-        let doors = Doors::new(Intake::new(inbox.clone()), clock.clone(), &registry).unwrap();
+        let doors =
+            Doors::new(Intake::new(inbox.clone(), Privacy::Untouched), clock.clone(), &registry)
+                .unwrap();
         let doors = match workspace {
             Some(rate) => doors.limited(Limiter::new(rate, clock.clone())),
             None => doors,
@@ -288,7 +290,11 @@ fn tokens_and_workspaces_have_their_rates() {
 fn webhooks_have_the_rate_of_their_workspace() {
     let rate = Rate { per_s: 1, burst: 1 };
     let bench = Bench::new();
-    let doors = Doors::new(Intake::new(bench.inbox.clone()), bench.clock.clone(), &Registry::new());
+    let doors = Doors::new(
+        Intake::new(bench.inbox.clone(), Privacy::Untouched),
+        bench.clock.clone(),
+        &Registry::new(),
+    );
     let doors = doors.unwrap().limited(Limiter::new(rate, bench.clock.clone()));
     let secrets = |workspace: &str| (workspace.to_owned(), Secrets::new(["secret"]));
     let shopify = door::router(doors, BTreeMap::from([secrets("acme"), secrets("bolt")]));

@@ -18,7 +18,7 @@ use ionflux_sources::doors::Doors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::Memory;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -50,7 +50,8 @@ impl Bench {
         let metrics = JournalMetrics::new(&registry).unwrap();
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
-        let doors = Doors::new(Intake::new(inbox.clone()), clock, &registry).unwrap();
+        let doors =
+            Doors::new(Intake::new(inbox.clone(), Privacy::Untouched), clock, &registry).unwrap();
         let hints = Hints::default();
         let hints_of = HintsOf::from([(("acme".into(), "749".into()), hints.clone())]);
         let apps = BTreeMap::from([("acme".to_owned(), app())]);

@@ -19,7 +19,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::Memory;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -201,7 +201,7 @@ impl Bench {
         let shop = Shop { workspace, shop, sweep_every_ms: 900_000, backfill_s: 3 * DAY_S };
         let hints = Hints::default();
         let ends = Ends {
-            intake: Intake::new(self.inbox.clone()),
+            intake: Intake::new(self.inbox.clone(), Privacy::Untouched),
             cursors: self.cursors.clone(),
             clock: self.clock.clone(),
             hints: hints.clone(),

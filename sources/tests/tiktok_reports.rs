@@ -19,7 +19,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::Memory;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -96,7 +96,7 @@ impl Bench {
             backfill_days: 5,
         };
         let ends = Ends {
-            intake: Intake::new(self.inbox.clone()),
+            intake: Intake::new(self.inbox.clone(), Privacy::Untouched),
             cursors: self.cursors.clone(),
             clock: self.clock.clone(),
         };

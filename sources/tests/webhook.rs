@@ -16,7 +16,7 @@ use ionflux_sources::doors::{BODY_BYTES_MAX, Doors};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::{Fault, Memory};
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::shopify::door::router;
@@ -41,7 +41,8 @@ impl Bench {
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
         let shopify = BTreeMap::from([("acme".to_owned(), Secrets::new(["secret"]))]);
-        let doors = Doors::new(Intake::new(inbox.clone()), clock, &registry).unwrap();
+        let doors =
+            Doors::new(Intake::new(inbox.clone(), Privacy::Untouched), clock, &registry).unwrap();
         Self { inbox, files, router: router(doors, shopify) }
     }
 

@@ -1,7 +1,7 @@
 //! Dossiers as bytes.
 //!
 //! ```text
-//! format: 1   parts: 1   order   refunds   edits   rows      each only if its part is named
+//! format: 1   parts: 1   order   buyer   refunds   edits   rows   each only if its part is named
 //! ```
 //!
 //! Invariant: decoding what was encoded gives an equal dossier; decoding other bytes gives an
@@ -20,7 +20,8 @@ const REDACTED: u8 = 4;
 const REFUNDS: u8 = 8;
 const EDITS: u8 = 16;
 const ROWS: u8 = 32;
-const PARTS: u8 = ORDER | DELETED | REDACTED | REFUNDS | EDITS | ROWS;
+const BUYER: u8 = 64;
+const PARTS: u8 = ORDER | DELETED | REDACTED | REFUNDS | EDITS | ROWS | BUYER;
 
 /// Bits of an order's and a row's first byte.
 pub(super) const TEST: u8 = 1;
@@ -44,11 +45,16 @@ pub fn encode(dossier: &Dossier, out: &mut Vec<u8>) {
         | part(dossier.redacted, REDACTED)
         | part(!dossier.refunds.is_empty(), REFUNDS)
         | part(!dossier.edits.is_empty(), EDITS)
-        | part(!dossier.rows.is_empty(), ROWS);
+        | part(!dossier.rows.is_empty(), ROWS)
+        | part(dossier.buyer.is_some(), BUYER);
     out.extend_from_slice(&[FORMAT, parts]);
     if let Some((version, held)) = &dossier.order {
         wire::version(out, *version);
         order(out, held);
+    }
+    if let Some((version, buyer)) = &dossier.buyer {
+        wire::version(out, *version);
+        wire::text(out, buyer);
     }
     if !dossier.refunds.is_empty() {
         wire::number(out, dossier.refunds.len() as u64);
@@ -163,6 +169,9 @@ pub fn decode(bytes: &[u8]) -> Result<Dossier, CodecError> {
     (dossier.deleted, dossier.redacted) = (parts & DELETED != 0, parts & REDACTED != 0);
     if parts & ORDER != 0 {
         dossier.order = Some((reader.version()?, read_order(&mut reader)?));
+    }
+    if parts & BUYER != 0 {
+        dossier.buyer = Some((reader.version()?, reader.text()?.id()));
     }
     if parts & REFUNDS != 0 {
         for _ in 0..reader.count(REFUND_BYTES_MIN)? {

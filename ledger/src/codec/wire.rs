@@ -54,6 +54,11 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Whether it is a pseudonym, which none of the shorter form is.
+    pub(crate) fn pseudonymous(self) -> bool {
+        matches!(self, Self::Plain(text) if ionflux_schemas::key::pseudonymous(text))
+    }
+
     /// The customer of that name.
     pub(crate) fn customer(self) -> CustomerKey {
         match self {

@@ -13,12 +13,16 @@ use ionflux_schemas::fact::Differences;
 use ionflux_schemas::fault::Fault;
 use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::Zone;
+use ionflux_sources::clock::Wall;
 use ionflux_sources::files::mapping::Mapping;
 use ionflux_sources::letters::{Changes, read_again};
+use ionflux_sources::subjects::Subjects;
+use ionflux_sources::subjects::raw::LAID_ASIDE;
 
 use super::replay::{currency, name, zone};
 use crate::assemble::{self, Books, Options};
 use crate::failure::Failure;
+use crate::forgetting::lay;
 use crate::progress::Progress;
 use crate::state::State;
 
@@ -121,6 +125,11 @@ fn open(folder: &Path) -> Result<(State, Ledger, Arc<Dictionary>), Failure> {
     Ok((state, ledger, dictionary))
 }
 
+/// The keyed place, where bytes lie that no journal and no ledger may hold.
+fn subjects(state: &State) -> Result<Subjects, Failure> {
+    Ok(Subjects::open(&state.subjects(), Arc::new(Wall::default()))?)
+}
+
 /// Every fault that is held, also those of orders that wait for another record, by id.
 fn all(ledger: &Ledger, dictionary: &Dictionary) -> Result<Vec<(String, Fault)>, Failure> {
     let mut held = BTreeSet::new();
@@ -169,9 +178,12 @@ impl List {
 
 impl Show {
     fn execute(&self) -> Result<(), Failure> {
-        let (_state, ledger, dictionary) = open(&self.state)?;
+        let (state, ledger, dictionary) = open(&self.state)?;
         let (id, fault) = self.find(&ledger, &dictionary)?;
-        let letter = ledger.fault(&id)?.and_then(|(_, letter)| letter);
+        let mut letter = ledger.fault(&id)?.and_then(|(_, letter)| letter);
+        if let Some(letter) = &mut letter {
+            subjects(&state)?.restore_letter(letter)?;
+        }
         if self.raw {
             let missing = || {
                 let problem = format!("fault {id} has no raw bytes of its own");
@@ -257,11 +269,23 @@ impl Again {
         let mut books = Books::of(Some(state), &options)?;
         let wanted = self.wanted(books.engine.ledger())?;
         let mut outcome = Outcome::default();
+        let (mut understood, subjects) = (Vec::new(), books.engine.subjects());
         for (letter, faults) in wanted {
             // Gone meanwhile only if it was one letter of two faults that were both asked for.
-            let Some(letter) = books.engine.ledger().letter(letter)? else { continue };
+            let Some(mut letter) = books.engine.ledger().letter(letter)? else { continue };
             outcome.letters += 1;
-            let decoded = match read_again(&letter, &changes) {
+            let aside = letter.context.get(LAID_ASIDE).cloned();
+            if let Some(subjects) = &subjects {
+                subjects.restore_letter(&mut letter)?;
+            }
+            if letter.bytes.is_empty()
+                && (aside.is_some() || letter.context.contains_key("redacted"))
+            {
+                eprintln!("note: the letter of fault {}: its bytes are forgotten", faults[0]);
+                outcome.faulty += faults.len();
+                continue;
+            }
+            let mut decoded = match read_again(&letter, &changes) {
                 Ok(decoded) => decoded,
                 Err(problem) => {
                     eprintln!("note: the letter of fault {}: {problem}", faults[0]);
@@ -276,12 +300,24 @@ impl Again {
             outcome.faulty += still.len();
             outcome.counted = before + usize::from(still.is_empty());
             books.engine.resolve(solved);
-            books.engine.add(decoded);
+            match (&mut decoded.letter, aside) {
+                (Some(letter), Some(name)) => lay(letter, &name),
+                (None, Some(name)) => understood.push(name),
+                _ => {}
+            }
+            // People of deliveries have their names already.
+            match letter.position {
+                Some(_) => books.engine.add(decoded),
+                None => books.engine.add_file(decoded)?,
+            }
             if books.engine.full() {
                 books.engine.close_epoch(None)?;
             }
         }
         books.finish()?;
+        for (name, subjects) in understood.iter().zip(subjects.iter().cycle()) {
+            subjects.clear(name)?;
+        }
         let Outcome { letters, counted, faulty } = outcome;
         let said = match letters {
             0 => "nothing to read again: no dead letters\n".to_owned(),

@@ -252,7 +252,7 @@ fn read(books: &mut Books, job: Job) -> Result<(u64, Option<Failure>), Failure> 
             match decoded {
                 // What an interrupted replay has counted is read past.
                 Ok(_) if file.counted_before() => {}
-                Ok(decoded) => books.engine.add(decoded),
+                Ok(decoded) => books.engine.add_file(decoded)?,
                 Err(problem) => broken = Some(Failure::from(problem)),
             }
             if books.engine.full() {

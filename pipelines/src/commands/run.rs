@@ -21,9 +21,10 @@ use ionflux_sources::doors::limits::Limiter;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits, Opened};
+use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 use crate::assemble::{self, Options};
@@ -75,7 +76,9 @@ impl Run {
         let inbox = inbox(journal, &clock, &registry)?;
 
         let shops = ledger.shops();
-        let mut world = world(&state, &inbox, (&clock, &board, &registry), (records, secrets))?;
+        let (subjects, intake) = privacy(&state, &inbox, &clock)?;
+        let people = (intake, Arc::clone(&subjects));
+        let mut world = world(&state, people, (&clock, &board, &registry), (records, secrets))?;
         let limiter = Limiter::new(config.limits.rate(), Arc::clone(&clock));
         world.doors = world.doors.limited(limiter);
         let (doors, connected) = sources(&config, &world)?;
@@ -84,8 +87,18 @@ impl Run {
         let service = Service::start(config.http.listen, served)?;
         let folder = state.folder().display().to_string();
         eprintln!("serving {folder} at {scheme}://{}  (Ctrl-C stops)", service.address);
-        let parts =
-            Parts { state, inbox: inbox.clone(), ledger, store, clock, meter, board, workers };
+        let subjects = Some(subjects);
+        let parts = Parts {
+            state,
+            inbox: inbox.clone(),
+            ledger,
+            store,
+            clock,
+            meter,
+            board,
+            workers,
+            subjects,
+        };
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
@@ -169,15 +182,30 @@ fn inbox(
     Inbox::open(scribe).map_err(|cause| Failure::world(format!("no thread: {cause}"), hint))
 }
 
+/// The keyed place of a state, and the way in that goes past it. What was asked before the last
+/// end, and may never have come as far as the journal, is brought in again.
+fn privacy(
+    state: &State,
+    inbox: &Inbox,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Subjects>, Intake), Failure> {
+    let subjects = Arc::new(Subjects::open(&state.subjects(), Arc::clone(clock))?);
+    let intake = Intake::new(inbox.clone(), Privacy::Minimised(Arc::clone(&subjects)));
+    for request in subjects.all_pending()? {
+        let hint = "see the health of the journal";
+        intake.ask_again(&request).map_err(|refused| Failure::world(refused, hint))?;
+    }
+    Ok((subjects, intake))
+}
+
 /// What sources are connected to.
 fn world(
     state: &State,
-    inbox: &Inbox,
+    (intake, subjects): (Intake, Arc<Subjects>),
     (clock, board, registry): (&Arc<dyn Clock>, &Arc<HealthBoard>, &Registry),
     (records, secrets): (Records, Secrets),
 ) -> Result<World, Failure> {
     let bug = |cause| Failure::world(cause, "please report this");
-    let intake = Intake::new(inbox.clone());
     let doors = Doors::new(intake.clone(), Arc::clone(clock), registry).map_err(bug)?;
     let folder = state.cursors();
     let cursors = Cursors::open(&folder).map_err(|cause| {
@@ -185,7 +213,7 @@ fn world(
         Failure::world(format!("{}: {cause}", folder.display()), hint)
     })?;
     let (clock, board, registry) = (Arc::clone(clock), Arc::clone(board), registry.clone());
-    Ok(World { intake, doors, clock, registry, board, cursors, records, secrets })
+    Ok(World { intake, doors, clock, registry, board, cursors, records, secrets, subjects })
 }
 
 /// The sources of the configuration, at work.

@@ -6,6 +6,7 @@ mod kafka;
 pub mod platform;
 mod settings;
 mod shopify;
+mod subjects;
 mod tiktok;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::doors::Doors;
 use ionflux_sources::intake::Intake;
 use ionflux_sources::poller::Poller;
+use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 use crate::config::Config;
@@ -42,6 +44,8 @@ pub struct World {
     pub records: Records,
     /// Credentials.
     pub secrets: Secrets,
+    /// The keyed place of people's ids.
+    pub subjects: Arc<Subjects>,
 }
 
 /// Sources at work.
@@ -56,8 +60,14 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] =
-    &[shopify::connect, tiktok::connect, platform::connect, settings::connect, kafka::connect];
+const SOURCES: &[Connect] = &[
+    shopify::connect,
+    tiktok::connect,
+    platform::connect,
+    settings::connect,
+    subjects::connect,
+    kafka::connect,
+];
 
 /// Connects every source of a configuration.
 ///

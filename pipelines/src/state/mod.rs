@@ -5,6 +5,7 @@
 //! STATE/LOCK                       held by the process that uses it, with its id
 //! STATE/journal/                   deliveries that are not in the ledger yet
 //! STATE/ledger/                    every entity's latest version
+//! STATE/subjects/                  the only link between people's ids and what is kept of them
 //! STATE/views/CURRENT              the name of the snapshot that is valid now
 //! STATE/views/epoch-12/*.parquet   every view at one epoch, and snapshot.json with its instant
 //! ```
@@ -142,6 +143,12 @@ impl State {
     #[must_use]
     pub fn cursors(&self) -> PathBuf {
         self.folder.join("cursors")
+    }
+
+    /// The keyed place of people's ids.
+    #[must_use]
+    pub fn subjects(&self) -> PathBuf {
+        self.folder.join("subjects")
     }
 
     /// Where the views are kept.

@@ -41,6 +41,11 @@ impl Load {
         Self { waiting: Mutex::new(waiting), acknowledged: AtomicUsize::new(0) }
     }
 
+    /// Deliveries of its own.
+    pub fn of(waiting: Vec<Sent>) -> Self {
+        Self { waiting: Mutex::new(waiting), acknowledged: AtomicUsize::new(0) }
+    }
+
     fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::SeqCst)
     }

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod events;
+mod forget;
 mod hostile;
 mod instance;
 mod kill;

@@ -28,6 +28,8 @@ pub enum Shape {
     Redaction,
     /// Something beside orders.
     Beside(Beside),
+    /// Another request about people, of which nothing counts.
+    Request,
     /// Nothing but an id: a deletion.
     Id,
     /// Something that no view counts.

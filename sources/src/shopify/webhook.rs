@@ -96,6 +96,8 @@ const TOPICS: &[(&str, Shape)] = &[
     ("app_subscriptions/update", Shape::Beside(Beside::Subscription)),
     ("bulk_operations/finish", Shape::Beside(Beside::BulkOperation)),
     ("customers/redact", Shape::Redaction),
+    ("customers/data_request", Shape::Request),
+    ("shop/redact", Shape::Request),
 ];
 
 /// What a topic's body is.
@@ -206,6 +208,8 @@ impl Reading<'_> {
                 Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
             }
             Shape::Id => Err(field("a deletion of something: only its topic says of what")),
+            // Whoever feeds the ledger carries it out.
+            Shape::Request => Ok(Vec::new()),
             Shape::Other(name) => Ok(vec![unsupported(name)]),
             Shape::Unknown => Ok(vec![unsupported(&match topic {
                 Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),

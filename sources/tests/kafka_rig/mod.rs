@@ -16,7 +16,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::kafka::carrier::{Carrier, Options, World};
@@ -218,7 +218,7 @@ impl Journaled {
         let counted = JournalMetrics::new(&metrics).unwrap();
         let inbox = Inbox::open(Scribe::new(journal, &opened, clock.clone(), counted)).unwrap();
         let world = World {
-            intake: Intake::new(inbox.clone()),
+            intake: Intake::new(inbox.clone(), Privacy::Untouched),
             cursors: Cursors::open(&folder.join("cursors")).unwrap(),
             clock: clock.clone(),
             metrics: KafkaMetrics::new(&metrics).unwrap(),

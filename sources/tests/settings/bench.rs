@@ -17,7 +17,7 @@ use ionflux_sources::doors::limits::{Limiter, Rate};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::Memory;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -112,7 +112,9 @@ impl Bench {
         let (clock, registry) = (Arc::new(Stepped::new(NOW)), Registry::new());
         let metrics = JournalMetrics::new(&registry).unwrap();
         let inbox = Inbox::open(Scribe::new(journal, &opened, clock.clone(), metrics)).unwrap();
-        let doors = Doors::new(Intake::new(inbox.clone()), clock.clone(), &registry).unwrap();
+        let doors =
+            Doors::new(Intake::new(inbox.clone(), Privacy::Untouched), clock.clone(), &registry)
+                .unwrap();
         let rate = Rate { per_s: 1, burst: CHANGES_MAX };
         let doors = doors.limited(Limiter::new(rate, clock.clone()));
         let grant = |workspace: &str| Grant { workspace: workspace.into(), name: "ci".into() };

@@ -15,7 +15,7 @@ use ionflux_sources::cursor::Cursors;
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::intake::Intake;
+use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::Memory;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::list::read_delivery;
@@ -98,7 +98,8 @@ impl Bench {
     /// A program that begins, as after a crash.
     pub fn sweeper(&self) -> Admin {
         let cursors = Cursors::open(&self.folder.path().join("cursors")).unwrap();
-        Admin::new(self.client(), Intake::new(self.inbox.clone()), cursors).unwrap()
+        Admin::new(self.client(), Intake::new(self.inbox.clone(), Privacy::Untouched), cursors)
+            .unwrap()
     }
 
     /// The same, reading the past first, in pieces of 16,000 bytes.
