@@ -28,7 +28,7 @@ use super::known::{Found, Known};
 use super::read::{SOURCE, understood};
 use super::tokens::Grant;
 use crate::inbox::{QUEUE_DELIVERIES_MAX, Refused};
-use crate::intake::{Intake, Privacy};
+use crate::intake::Intake;
 use crate::reading::{Decoded, Setting};
 
 /// Whether the ledger has an entity of a kind, a shop and an id.
@@ -182,6 +182,7 @@ mod tests {
     use crate::inbox::Inbox;
     use crate::inbox::metrics::JournalMetrics;
     use crate::inbox::scribe::Scribe;
+    use crate::intake::Privacy;
     use crate::journal::memory::Memory;
     use crate::journal::{Journal, Limits};
     use crate::platform::known::Reservation;
