@@ -5,4 +5,5 @@
 pub mod baseline;
 pub mod form;
 pub mod generator;
+pub mod load;
 pub mod orders;

@@ -30,6 +30,6 @@ pub mod verify;
 pub mod commands;
 pub mod config;
 pub mod connect;
-pub mod connections;
+pub mod http;
 pub mod secrets;
 pub mod serve;

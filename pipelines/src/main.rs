@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ionflux::commands::{
-    demo::Demo, faults::Faults, query::Query, replay::Replay, run::Run, verify::Verify,
+    config::Configuration, demo::Demo, faults::Faults, query::Query, reconcile::Reconcile,
+    replay::Replay, run::Run, schemas::Schemas, topics::Topics, verify::Verify,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -29,7 +30,11 @@ enum Command {
     Replay(Box<Replay>),
     Query(Query),
     Verify(Verify),
+    Reconcile(Reconcile),
     Faults(Faults),
+    Config(Configuration),
+    Topics(Topics),
+    Schemas(Schemas),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +46,11 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.execute(),
         Command::Query(query) => query.execute(),
         Command::Verify(verify) => verify.execute(),
+        Command::Reconcile(reconcile) => reconcile.execute(),
         Command::Faults(faults) => faults.execute(),
+        Command::Config(config) => config.execute(),
+        Command::Topics(topics) => topics.execute(),
+        Command::Schemas(schemas) => schemas.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

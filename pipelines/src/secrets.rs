@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::config::Config;
 use crate::failure::Failure;
 
 /// The longest secrets file, in bytes.
@@ -55,6 +56,15 @@ impl Secrets {
             file.insert(name.trim().to_owned(), value.trim().to_owned());
         }
         Ok(Self { file })
+    }
+
+    /// The secrets that a configuration, read from a file, names the place of.
+    ///
+    /// # Errors
+    /// As [`Secrets::read`].
+    pub fn of(config: &Config, file: &Path) -> Result<Self, Failure> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        Self::read(config.secrets_file.as_ref().map(|path| folder.join(path)).as_deref())
     }
 
     /// A secret by its name.

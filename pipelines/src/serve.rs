@@ -15,8 +15,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::connections::Bounded;
 use crate::failure::Failure;
+use crate::http::tls::Tls;
+use crate::http::{Limits, Server};
 
 /// Threads that answer requests; SQL over large views must not starve the page.
 const SERVICE_THREADS: usize = 2;
@@ -24,6 +25,7 @@ const SERVICE_THREADS: usize = 2;
 /// A service that answers until it is dropped.
 pub struct Service {
     runtime: Runtime,
+    server: Server,
     store: Arc<Store>,
     ended: Arc<Notify>,
     /// Where it listens.
@@ -42,6 +44,8 @@ pub struct Served {
     pub registry: Registry,
     /// The doors of the sources beside the read service.
     pub doors: Router,
+    /// TLS, where a certificate is given.
+    pub tls: Option<Tls>,
 }
 
 impl Served {
@@ -49,7 +53,7 @@ impl Served {
     #[must_use]
     pub fn plain(store: Arc<Store>, shops: Arc<Shops>) -> Self {
         let (board, registry) = (Arc::default(), Registry::new());
-        Self { store, shops, board, registry, doors: Router::new() }
+        Self { store, shops, board, registry, doors: Router::new(), tls: None }
     }
 }
 
@@ -78,15 +82,24 @@ impl Service {
             .map_err(refused)?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let Served { store, shops, board, registry, doors } = served;
+        let Served { store, shops, board, registry, doors, tls } = served;
         let context = Context { calendars: calendars(shops), board, registry };
         let router = routes::router(Arc::clone(&store), context).merge(doors);
-        runtime.spawn(async move {
-            if let Err(problem) = axum::serve(Bounded::new(listener), router).await {
-                tracing::error!("the service stopped: {problem}");
-            }
-        });
-        Ok(Self { runtime, store, ended: Arc::default(), address })
+        let server = {
+            let _within = runtime.enter();
+            Server::start(listener, router, tls, Limits::default())
+        };
+        Ok(Self { runtime, server, store, ended: Arc::default(), address })
+    }
+
+    /// Ends in order: takes no further request, and waits until those under way are answered. What
+    /// takes deliveries in must be open until then.
+    pub fn drain(&self) {
+        // Streams never end by themselves.
+        self.store.close();
+        if !self.runtime.block_on(self.server.drain()) {
+            tracing::warn!("some requests were not answered in time before the end");
+        }
     }
 
     /// Waits until the process is asked to stop (Ctrl-C, SIGTERM), or woken.

@@ -174,6 +174,8 @@ pub struct UnitCost {
 /// A checkout that was begun.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Checkout {
+    /// The platform's number of it, by which some deletions name it; its id is its token.
+    pub number: Option<Id>,
     /// When it became an order.
     pub completed_at: Option<UtcMs>,
     /// What it comes to.

@@ -26,6 +26,12 @@ impl Cursors {
         Ok(Self { folder: folder.into() })
     }
 
+    /// A folder beside that of the cursors, for what is kept between two of their moves.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.with_file_name(name)
+    }
+
     /// A cursor, if it was ever set.
     ///
     /// # Errors

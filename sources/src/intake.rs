@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ionflux_schemas::delivery::{Delivery, Position};
 
 use crate::inbox::{Inbox, Refused};
+use crate::journal::reader::Reader;
 use crate::subjects::error::SubjectError;
 use crate::subjects::requests::Request;
 use crate::subjects::{Prepared, Subjects};
@@ -96,6 +97,18 @@ impl Intake {
     /// It was not kept.
     pub fn ask_again(&self, request: &Request) -> Result<Position, Refused> {
         self.inbox.deliver_blocking(request.delivery())
+    }
+
+    /// Up to where everything is kept.
+    #[must_use]
+    pub fn durable_end(&self) -> Position {
+        *self.inbox.durable().borrow()
+    }
+
+    /// A reader of what was kept, from the start of a record on.
+    #[must_use]
+    pub fn read(&self, from: Position) -> Reader {
+        self.inbox.read(from)
     }
 }
 

@@ -19,10 +19,16 @@ pub mod subjects;
 mod draft;
 
 pub mod files;
+pub mod kafka;
 pub mod platform;
+pub mod registry;
+pub mod settings;
 pub mod shopify;
 pub mod simulator;
+pub mod tiktok;
 
 pub mod list;
 
 pub mod letters;
+
+pub mod conformance;

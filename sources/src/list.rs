@@ -16,11 +16,14 @@ use crate::error::SourceError;
 use crate::files::input::{Input, Origin};
 use crate::files::mapped_csv;
 use crate::files::mapping::Mapping;
+use crate::kafka;
 use crate::letters::LetterError;
 use crate::platform::{self, file};
 use crate::reading::{Decoded, Refusal, Setting};
-use crate::shopify::{bulk_file, delivery, orders_csv, webhook_file};
+use crate::settings;
+use crate::shopify::{admin, bulk_file, delivery, orders_csv, webhook_file};
 use crate::subjects;
+use crate::tiktok::{delivery as tiktok, file as tiktok_file};
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -33,6 +36,10 @@ pub enum Format {
     ShopifyCsv,
     /// Events of the platform, as NDJSON.
     PlatformEvents,
+    /// Bodies of TikTok's webhooks, as JSON or NDJSON, with or without their headers.
+    TiktokWebhooks,
+    /// Answers of TikTok's APIs, as JSON or NDJSON.
+    TiktokApi,
     /// Any CSV of order lines.
     Csv(Box<Mapping>),
 }
@@ -71,6 +78,14 @@ impl Opened {
             Format::ShopifyBulk => Box::new(bulk_file::read(reader, source, path, setting)),
             Format::ShopifyCsv => Box::new(orders_csv::read(reader, source, path, setting)),
             Format::PlatformEvents => Box::new(file::read(reader, source, path, setting)),
+            Format::TiktokWebhooks | Format::TiktokApi => {
+                let holds = match format {
+                    Format::TiktokApi => tiktok_file::Holds::Answers,
+                    _ => tiktok_file::Holds::Webhooks,
+                };
+                let whence = tiktok_file::Whence { source, path };
+                Box::new(tiktok_file::read(reader, holds, whence, setting))
+            }
             Format::Csv(mapping) => Box::new(mapped_csv::read(reader, origin, mapping, &setting)?),
         })
     }
@@ -84,6 +99,12 @@ const FORMATS: &[(&str, Again)] = &[
     (bulk_file::FORMAT, |letter, setting, _| Ok(bulk_file::again(letter, setting))),
     (orders_csv::FORMAT, |letter, setting, _| Ok(orders_csv::again(letter, setting)?)),
     (file::FORMAT, |letter, setting, _| Ok(file::again(letter, setting))),
+    (tiktok_file::WEBHOOKS, |letter, setting, _| {
+        Ok(tiktok_file::again(letter, tiktok_file::Holds::Webhooks, setting))
+    }),
+    (tiktok_file::API, |letter, setting, _| {
+        Ok(tiktok_file::again(letter, tiktok_file::Holds::Answers, setting))
+    }),
     (mapped_csv::FORMAT, |letter, setting, mapping| {
         let mapping = mapping.ok_or(LetterError::Context("mapping"))?;
         Ok(mapped_csv::again(letter, setting, mapping)?)
@@ -101,6 +122,14 @@ type Deliveries = fn(&Delivery, Position, &Setting) -> Decoded;
 const SOURCES: &[(&str, Deliveries)] = &[
     (delivery::SOURCE, delivery::read_as),
     (platform::read::SOURCE, platform::read::read_as),
+    (tiktok::SHOP_WEBHOOKS, tiktok::shop_webhook),
+    (tiktok::DEVELOPER_WEBHOOKS, tiktok::developer_webhook),
+    (tiktok::SHOP_API, tiktok::answer),
+    (tiktok::SAMPLES, tiktok::answer),
+    (tiktok::ADS, tiktok::answer),
+    (settings::delivery::SOURCE, settings::delivery::read_as),
+    (kafka::delivery::SOURCE, kafka::delivery::read_as),
+    (admin::delivery::SOURCE, admin::delivery::read_as),
     // A request about a person says nothing that counts.
     (subjects::SOURCE, |_, _, _| Decoded::default()),
 ];
@@ -128,4 +157,9 @@ pub(crate) fn read_delivery_as(
     let place = Place { source: Arc::from(&*delivery.source), line: 0 };
     let faults = vec![refusal.at(setting.shop_key(None), place)];
     delivered(Decoded { faults, ..Decoded::default() }, delivery, position, setting)
+}
+
+/// The names of all sources whose deliveries are read.
+pub fn sources() -> impl Iterator<Item = &'static str> {
+    SOURCES.iter().map(|(name, _)| *name)
 }

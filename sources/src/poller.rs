@@ -8,7 +8,7 @@
 //! told to, and is always able to say how it is.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -42,27 +42,58 @@ pub trait Poll: Send {
 
 /// A wish to stop, which also wakes whoever waits.
 #[derive(Clone, Default, Debug)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+pub struct Stop(Arc<(Mutex<Wishes>, Condvar)>);
+
+#[derive(Default, Debug)]
+struct Wishes {
+    stop: bool,
+    wake: bool,
+}
+
+/// Ends the pause between two rounds. Clones wake the same.
+#[derive(Clone, Debug)]
+pub struct Waker(Stop);
+
+impl Waker {
+    /// Has the next round begin now; after the one that is under way, if one is. The pause after a
+    /// round that failed is not cut short.
+    pub fn wake(&self) {
+        self.0.wishes().wake = true;
+        self.0.0.1.notify_all();
+    }
+}
 
 impl Stop {
     /// Whether it was set.
     #[must_use]
     pub fn asked(&self) -> bool {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wishes().stop
     }
 
     /// Sets it.
     pub fn ask(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wishes().stop = true;
         self.0.1.notify_all();
     }
 
     /// Waits until it is set or the time is up; says whether it is set.
     #[must_use]
     pub fn wait(&self, at_most: Duration) -> bool {
-        let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.1.wait_timeout_while(guard, at_most, |asked| !*asked);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        let waited = self.0.1.wait_timeout_while(self.wishes(), at_most, |wishes| !wishes.stop);
+        waited.unwrap_or_else(PoisonError::into_inner).0.stop
+    }
+
+    /// The same, and ends when woken.
+    fn pause(&self, at_most: Duration) -> bool {
+        let waiting = |wishes: &mut Wishes| !wishes.stop && !wishes.wake;
+        let waited = self.0.1.wait_timeout_while(self.wishes(), at_most, waiting);
+        let mut wishes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        wishes.wake = false;
+        wishes.stop
+    }
+
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,12 +131,12 @@ impl Poller {
                 };
                 tell(&told, state, &reason, &*clock);
                 failures = if round.is_ok() { 0 } else { failures.saturating_add(1) };
-                let pause = match round {
-                    Ok(()) => every,
-                    Err(PollError::Transient(_)) => backoff(failures),
-                    Err(PollError::Permanent(_)) => BACKOFF_MAX,
+                let stopped = match round {
+                    Ok(()) => asked.pause(every),
+                    Err(PollError::Transient(_)) => asked.wait(backoff(failures)),
+                    Err(PollError::Permanent(_)) => asked.wait(BACKOFF_MAX),
                 };
-                if asked.wait(pause) {
+                if stopped {
                     return;
                 }
             }
@@ -118,6 +149,12 @@ impl Poller {
     pub fn health(&self) -> impl Fn() -> Health + Send + Sync + 'static {
         let health = Arc::clone(&self.health);
         move || health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What begins its next round early.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(self.stop.clone())
     }
 
     /// Tells it to end, and waits until it has.
@@ -178,6 +215,21 @@ mod tests {
         assert_eq!(rounds.iter().take(3).count(), 3);
         poller.finish();
         assert_eq!((&*health().component, health().state), ("shop", Condition::Running));
+    }
+
+    #[test]
+    fn a_poller_is_woken() {
+        let (sender, rounds) = mpsc::channel();
+        let source = Told(sender, vec![Ok(()), Ok(())]);
+        let clock = Arc::new(Wall::default());
+        let (day, source) = (Duration::from_secs(86_400), Box::new(source));
+        let poller = Poller::start("shop", day, clock, source).unwrap();
+        let waker = poller.waker();
+        for _ in 0..3 {
+            rounds.recv().unwrap();
+            waker.wake();
+        }
+        poller.finish();
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn two_bad_versions_of_an_order_are_two_faults_with_two_letters() {
 fn what_no_view_counts_is_one_fault_however_often_it_comes() {
     let body = |n: u32| format!(r#"{{"id":{n},"title":"a product","vendor":"somebody"}}"#);
     let (one, two) =
-        (read(&of("products/update", &body(1))), read(&of("products/update", &body(2))));
+        (read(&of("draft_orders/update", &body(1))), read(&of("draft_orders/update", &body(2))));
     assert_eq!(one.faults[0].kind, FaultKind::Unsupported);
     assert_eq!(one.faults[0].id(), two.faults[0].id());
 }

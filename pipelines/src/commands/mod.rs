@@ -1,10 +1,14 @@
 //! The commands, one file each.
 
+pub mod config;
 pub mod demo;
 pub mod faults;
 pub mod query;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
+pub mod schemas;
+pub mod topics;
 pub mod verify;
 
 mod summary;

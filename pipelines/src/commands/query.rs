@@ -74,14 +74,16 @@ impl Query {
     /// # Errors
     /// When the state or the instance cannot be reached, or the query is wrong.
     pub fn execute(&self) -> Result<(), Failure> {
-        let bytes = match (&self.state, &self.url) {
-            (Some(folder), _) => self.ask_state(&State::open(folder)?)?,
-            (None, Some(url)) => self.ask_url(url)?,
-            (None, None) => {
-                return Err(Failure::usage("nothing to query", "give --state or --url"));
-            }
-        };
-        super::print(&bytes)
+        super::print(&self.answer()?)
+    }
+
+    /// The answer as it is printed.
+    pub(super) fn answer(&self) -> Result<Vec<u8>, Failure> {
+        match (&self.state, &self.url) {
+            (Some(folder), _) => self.ask_state(&State::open(folder)?),
+            (None, Some(url)) => self.ask_url(url),
+            (None, None) => Err(Failure::usage("nothing to query", "give --state or --url")),
+        }
     }
 
     fn ask_state(&self, state: &State) -> Result<Vec<u8>, Failure> {

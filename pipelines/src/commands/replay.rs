@@ -40,6 +40,8 @@ Formats:
   shopify-bulk      JSONL of a bulk operation, children grouped or not
   shopify-csv       the orders export of the Shopify admin
   platform-events   NDJSON of platform events, as POST /v1/events takes them
+  tiktok-webhooks   JSON or NDJSON of webhook bodies of TikTok Shop and for Developers
+  tiktok-api        answers of TikTok's APIs: orders, returns, cancellations, videos, reports
   csv               any CSV of order lines; --mapping says which column is what")]
 pub struct Replay {
     /// Files to read, in any order
@@ -92,6 +94,10 @@ pub enum FormatName {
     ShopifyCsv,
     /// Events of the platform
     PlatformEvents,
+    /// Bodies of TikTok webhooks
+    TiktokWebhooks,
+    /// Answers of TikTok's APIs
+    TiktokApi,
     /// Any CSV of order lines
     Csv,
 }
@@ -187,6 +193,8 @@ impl Replay {
             (FormatName::ShopifyBulk, None) => Format::ShopifyBulk,
             (FormatName::ShopifyCsv, None) => Format::ShopifyCsv,
             (FormatName::PlatformEvents, None) => Format::PlatformEvents,
+            (FormatName::TiktokWebhooks, None) => Format::TiktokWebhooks,
+            (FormatName::TiktokApi, None) => Format::TiktokApi,
         };
         // Each is opened once to see that it can be, and again when its turn comes.
         let sizes = self.inputs.iter().map(|path| Ok(Opened::open(path)?.input.bytes_total));

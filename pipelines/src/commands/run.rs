@@ -57,6 +57,8 @@ impl Run {
     /// When the configuration is wrong, the state cannot be opened, or the port is taken.
     pub fn execute(&self) -> Result<(), Failure> {
         let config = Config::read(&self.config)?;
+        let tls = config.http.tls(|path| relative_to(&self.config, path))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let secrets_file = config.secrets_file.as_ref().map(|path| relative_to(&self.config, path));
         let secrets = Secrets::read(secrets_file.as_deref())?;
         let state = Arc::new(State::create(&relative_to(&self.config, &config.state_dir))?);
@@ -80,11 +82,11 @@ impl Run {
         let limiter = Limiter::new(config.limits.rate(), Arc::clone(&clock));
         world.doors = world.doors.limited(limiter);
         let (doors, connected) = sources(&config, &world)?;
-        let served =
-            Served { store: Arc::clone(&store), shops, board: Arc::clone(&board), registry, doors };
+        let (shown, told) = (Arc::clone(&store), Arc::clone(&board));
+        let served = Served { store: shown, shops, board: told, registry, doors, tls };
         let service = Service::start(config.http.listen, served)?;
         let folder = state.folder().display().to_string();
-        eprintln!("serving {folder} at http://{}  (Ctrl-C stops)", service.address);
+        eprintln!("serving {folder} at {scheme}://{}  (Ctrl-C stops)", service.address);
         let subjects = Some(subjects);
         let parts = Parts {
             state,
@@ -100,6 +102,7 @@ impl Run {
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
+        service.drain();
         connected.finish();
         inbox.close();
         live.finish()

@@ -1,16 +1,22 @@
 //! The configuration file: plain sections, every option with a default, checked before anything
 //! is opened. `config/reference.toml` holds every option and a test reads it.
 
+mod http;
+pub mod kafka;
 mod platform;
 mod shopify;
+pub mod tiktok;
+mod workspace;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use http::Http;
+pub use kafka::{Kafka, Registry};
 pub use platform::{Limits, Platform};
-pub use shopify::Shopify;
+pub use shopify::{Shop, Shopify};
+pub use tiktok::Tiktok;
 
 use crate::failure::Failure;
 use crate::runtime::WORKERS_MAX;
@@ -31,18 +37,16 @@ pub struct Config {
     pub journal: Journal,
     /// Shopify webhooks; there is a door for them when this section is there.
     pub shopify: Option<Shopify>,
+    /// A Kafka cluster whose topics are read when this section is there.
+    pub kafka: Option<Kafka>,
+    /// The schema registry of the cluster.
+    pub registry: Option<Registry>,
     /// What each workspace may send.
     pub limits: Limits,
     /// Platform events; there is a door for them when this section is there.
     pub platform: Option<Platform>,
-}
-
-/// The section `[http]`.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// The address the service listens at.
-    pub listen: SocketAddr,
+    /// TikTok: webhooks, shops and advertisers, as far as the section names them.
+    pub tiktok: Option<Tiktok>,
 }
 
 /// The section `[journal]`.
@@ -67,15 +71,12 @@ impl Default for Config {
             http: Http::default(),
             journal: Journal::default(),
             shopify: None,
+            kafka: None,
+            registry: None,
             limits: Limits::default(),
             platform: None,
+            tiktok: None,
         }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
@@ -96,7 +97,11 @@ impl Config {
             Failure::usage(format!("{}: {problem}", path.display()), hint)
         };
         let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
-        Self::parse(&text).map_err(|problem| failed(&problem))
+        let mut config = Self::parse(&text).map_err(|problem| failed(&problem))?;
+        if let (Some(kafka), Some(folder)) = (&mut config.kafka, path.parent()) {
+            kafka.relative_to(folder);
+        }
+        Ok(config)
     }
 
     /// Checks the text of a file.
@@ -112,9 +117,13 @@ impl Config {
             let held = config.journal.max_mb;
             return Err(format!("journal.max_mb is {held}, less than {JOURNAL_MB_MIN}"));
         }
+        config.http.check()?;
         config.shopify.as_ref().map_or(Ok(()), Shopify::check)?;
+        config.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
+        config.registry.as_ref().map_or(Ok(()), Registry::check)?;
         config.limits.check()?;
         config.platform.as_ref().map_or(Ok(()), Platform::check)?;
+        config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
         Ok(config)
     }
 }
@@ -132,6 +141,9 @@ mod tests {
         let shown = reference.replace("\n#: ", "\n");
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
+        assert!(shown.kafka.is_some() && shown.registry.is_some());
+        let tiktok = shown.tiktok.unwrap();
+        assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }
 
     #[test]

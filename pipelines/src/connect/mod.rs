@@ -2,9 +2,12 @@
 //!
 //! Invariant: a section that is not there opens no door and asks nobody.
 
+mod kafka;
 pub mod platform;
+mod settings;
 mod shopify;
 mod subjects;
+mod tiktok;
 
 use std::sync::Arc;
 
@@ -57,7 +60,14 @@ pub struct Connected {
 /// Connects the source of one section, if it is there.
 type Connect = fn(&Config, &World, &mut Connected) -> Result<(), Failure>;
 
-const SOURCES: &[Connect] = &[shopify::connect, platform::connect, subjects::connect];
+const SOURCES: &[Connect] = &[
+    shopify::connect,
+    tiktok::connect,
+    platform::connect,
+    settings::connect,
+    kafka::connect,
+    subjects::connect,
+];
 
 /// Connects every source of a configuration.
 ///

@@ -1,13 +1,24 @@
-//! Shopify: the door for webhooks.
+//! Shopify: the door for webhooks, and the shops that are asked.
 
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ionflux_schemas::health::{Condition, Health};
+use ionflux_sources::poller::Poller;
+use ionflux_sources::shopify::admin::poll::Admin;
+use ionflux_sources::shopify::admin::{Account, Client, Patient};
 use ionflux_sources::shopify::door;
 use ionflux_sources::shopify::signature::Secrets;
 
 use super::{Connected, World};
-use crate::config::Config;
+use crate::config::{Config, Shop, Shopify};
 use crate::failure::Failure;
 
-/// Opens the door of the section `[shopify]`.
+/// Where exports are kept while they are delivered, beside the cursors.
+const DOWNLOADS: &str = "downloads";
+
+/// Opens the door of the section `[shopify]`, and asks its shops.
 ///
 /// # Errors
 /// When a secret is missing.
@@ -15,6 +26,58 @@ pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Res
     let Some(shopify) = &config.shopify else { return Ok(()) };
     let secrets = shopify.secrets(&world.secrets)?.into_iter();
     let secrets = secrets.map(|(workspace, held)| (workspace, Secrets::new(held))).collect();
-    connected.open(door::router(world.doors.clone(), secrets));
+    let asked = accounts(shopify, world)?;
+    if !shopify.secret_variables.is_empty() {
+        connected.open(door::router(world.doors.clone(), secrets));
+    }
+    asked.into_iter().try_for_each(|(account, shop)| ask(account, shop, world, connected))
+}
+
+/// Every shop with its token, before the first of them is asked.
+fn accounts<'c>(shopify: &'c Shopify, world: &World) -> Result<Vec<(Account, &'c Shop)>, Failure> {
+    let account = |(name, shop): (&String, &'c Shop)| {
+        shop.account(name, &world.secrets).map(|account| (account, shop))
+    };
+    shopify.shops.iter().map(account).collect()
+}
+
+fn ask(
+    account: Account,
+    shop: &Shop,
+    world: &World,
+    connected: &mut Connected,
+) -> Result<(), Failure> {
+    let failed = |cause: std::io::Error| {
+        Failure::world(format!("no thread: {cause}"), "check the limits of this account")
+    };
+    let name = account.shop.clone();
+    let client = Client::new(account, Arc::clone(&world.clock), Arc::new(Patient));
+    let admin = Admin::new(client, world.intake.clone(), world.cursors.clone());
+    let mut admin = admin.map_err(failed)?;
+    if shop.backfill {
+        let folder = world.cursors.beside(DOWNLOADS).join(&*name);
+        admin = admin.with_backfill(folder);
+    }
+    let progress = admin.progress();
+    let every = Duration::from_secs(shop.sweep_minutes * 60);
+    let clock = Arc::clone(&world.clock);
+    let poller = Poller::start(&format!("shopify {name}"), every, clock, Box::new(admin));
+    let poller = poller.map_err(failed)?;
+    let health = poller.health();
+    world.board.ask(move || with_progress(health(), &progress));
+    connected.pollers.push(poller);
     Ok(())
+}
+
+/// How a shop is, with how far its backfill is: the first round can take hours.
+fn with_progress(mut health: Health, progress: &Mutex<String>) -> Health {
+    let told = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if told.is_empty() || !health.reason.is_empty() {
+        return health;
+    }
+    if health.state == Condition::Starting {
+        health.state = Condition::Running;
+    }
+    health.reason = told.into();
+    health
 }

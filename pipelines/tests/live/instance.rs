@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Mutex;
@@ -14,6 +15,9 @@ use ionflux_sources::simulator::{Sent, Simulator};
 /// Where the program finds the secret, and the secret.
 pub const SECRET_VARIABLE: &str = "IONFLUX_TEST_SECRET";
 pub const SECRET: &str = "a secret of the test";
+/// The same of a second workspace, `other`.
+pub const OTHER_VARIABLE: &str = "IONFLUX_TEST_OTHER_SECRET";
+pub const OTHER_SECRET: &str = "a secret of another tenant";
 /// 2026-03-01, when the made-up shop opens.
 const START: UtcMs = UtcMs(1_772_323_200_000);
 /// How often readiness is asked for before it counts as a failure.
@@ -71,16 +75,28 @@ pub struct Instance {
 impl Instance {
     /// Starts the program over a folder of its own.
     pub fn start(folder: &Path, workers: usize) -> Starting {
-        fs::create_dir_all(folder).unwrap();
+        Self::start_with(folder, workers, "", "")
+    }
+
+    /// The same with further lines in the section `[http]`, and further sections.
+    pub fn start_with(folder: &Path, workers: usize, http: &str, sections: &str) -> Starting {
         let config = format!(
-            "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n\
-             [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n"
+            "workers = {workers}\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\
+             [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n\
+             other = [\"{OTHER_VARIABLE}\"]\n{sections}"
         );
+        Self::configured(folder, &config)
+    }
+
+    /// Starts the program with a configuration.
+    pub fn configured(folder: &Path, config: &str) -> Starting {
+        fs::create_dir_all(folder).unwrap();
         fs::write(folder.join("ionflux.toml"), config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ionflux"))
             .args(["run", "--config"])
             .arg(folder.join("ionflux.toml"))
             .env(SECRET_VARIABLE, SECRET)
+            .env(OTHER_VARIABLE, OTHER_SECRET)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -140,6 +156,11 @@ impl Instance {
         self.child.lock().unwrap().id()
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> SocketAddr {
+        self.address.trim_start_matches("http://").parse().unwrap()
+    }
+
     /// The signature of a body.
     pub fn sign(&self, body: &str) -> String {
         Secrets::new([SECRET]).sign(body.as_bytes()).unwrap()
@@ -153,6 +174,11 @@ impl Instance {
             request = request.header("x-shopify-hmac-sha256", signature);
         }
         request.send(body).unwrap().status().as_u16()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Asks for a path; gives status and text.
@@ -213,7 +239,7 @@ impl Starting {
         let mut said = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
-            if let Some((_, rest)) = line.split_once(" at http://") {
+            if let Some((_, rest)) = line.split_once("://") {
                 let address = rest.split_whitespace().next().unwrap();
                 let address = format!("http://{address}");
                 return Instance { child: Mutex::new(self.child), address, _lines: self.lines };

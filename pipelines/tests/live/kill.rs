@@ -1,6 +1,8 @@
 //! kill -9 at random phases under load: at the end every view is, byte for byte, what an
 //! uninterrupted run gives.
 //!
+//! From 64 connections at once, so that many deliveries are on their way when it is killed.
+//!
 //! `IONFLUX_KILL_CYCLES` (50) says how often it is killed, `IONFLUX_SEED` (1) by which dice; both
 //! are printed, so that a failure can be repeated with the same phases.
 
@@ -14,7 +16,7 @@ use crate::instance::{Instance, Load, SECRET, SECRET_VARIABLE};
 /// Deliveries of the whole test, broken and repeated ones included.
 const DELIVERIES: usize = 3_000;
 /// Callers that send at once.
-const CALLERS: usize = 4;
+const CALLERS: usize = 64;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -2,8 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
 mod events;
 mod forget;
+mod hostile;
 mod instance;
 mod kill;
 mod run;
+mod settings;
+mod shop;
+mod slow;
+mod socket;
+mod tls;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::instance::{Instance, Load, SECRET, SECRET_VARIABLE};
+use crate::instance::{Instance, Load, OTHER_SECRET, OTHER_VARIABLE, SECRET, SECRET_VARIABLE};
 
 #[test]
 fn a_delivery_is_taken_only_with_a_signature_of_its_workspace() {
@@ -35,6 +35,7 @@ fn what_was_taken_is_there_after_a_restart_and_one_process_has_the_state() {
         .args(["run", "--config"])
         .arg(folder.path().join("ionflux.toml"))
         .env(SECRET_VARIABLE, SECRET)
+        .env(OTHER_VARIABLE, OTHER_SECRET)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -117,6 +118,7 @@ fn a_secret_that_is_not_there_is_a_mistake_of_the_configuration() {
         .args(["run", "--config"])
         .arg(folder.path().join("ionflux.toml"))
         .env_remove(SECRET_VARIABLE)
+        .env(OTHER_VARIABLE, OTHER_SECRET)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod config;
 mod faults;
 mod history;
 mod state;

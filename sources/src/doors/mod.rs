@@ -13,7 +13,7 @@ pub mod limits;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ionflux_schemas::delivery::Delivery;
@@ -108,6 +108,11 @@ impl Doors {
     /// # Errors
     /// The answer to give instead.
     pub async fn body(&self, body: Body, max_bytes: usize) -> Result<Taken, Box<Response>> {
+        // What says that it is too long is not read to find out.
+        if body.size_hint().lower() > max_bytes as u64 {
+            let detail = format!("the body is larger than {max_bytes} bytes");
+            return Err(Box::new(refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail)));
+        }
         let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned() else {
             return Err(Box::new(busy(Refused::Full { retry_after_s: 1 })));
         };

@@ -15,7 +15,7 @@ use crate::reading::{Refusal, Setting};
 const UNSET: &str = "XXX";
 
 /// The code of an amount's currency, if one is set.
-fn code(scalar: Scalar<'_>) -> Option<std::borrow::Cow<'_, str>> {
+pub fn code(scalar: Scalar<'_>) -> Option<std::borrow::Cow<'_, str>> {
     scalar.text().filter(|code| !code.eq_ignore_ascii_case(UNSET))
 }
 

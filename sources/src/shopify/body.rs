@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::entities::body::Transaction;
 use super::list::List;
 use super::scalar::Scalar;
 
@@ -155,6 +156,7 @@ pub struct Order<'a> {
     #[serde(alias = "shippingLines")]
     pub shipping_lines: Option<List<ShippingLine<'a>>>,
     pub refunds: Option<List<Refund<'a>>>,
+    pub transactions: Option<List<Transaction<'a>>>,
 }
 
 /// Goods of one line taken back.
@@ -188,19 +190,13 @@ pub struct RefundShipping<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Adjustment<'a> {
     pub kind: Scalar<'a>,
+    pub reason: Scalar<'a>,
     pub amount: Scalar<'a>,
     #[serde(alias = "amountSet")]
     pub amount_set: Option<Bag<'a>>,
     pub tax_amount: Scalar<'a>,
     #[serde(alias = "taxAmountSet")]
     pub tax_amount_set: Option<Bag<'a>>,
-}
-
-/// A movement of money, of which only the currency is read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Transaction<'a> {
-    pub currency: Scalar<'a>,
 }
 
 /// A refund, embedded in its order or alone.
@@ -255,7 +251,15 @@ pub struct EditLine<'a> {
     pub delta: Scalar<'a>,
 }
 
-/// The shop itself.
+/// The plan of a shop.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Plan<'a> {
+    #[serde(rename = "displayName")]
+    pub display_name: Scalar<'a>,
+}
+
+/// The shop itself, without the people behind it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Shop<'a> {
@@ -263,6 +267,13 @@ pub struct Shop<'a> {
     pub myshopify_domain: Scalar<'a>,
     #[serde(alias = "ianaTimezone")]
     pub iana_timezone: Scalar<'a>,
+    #[serde(alias = "currencyCode")]
+    pub currency: Scalar<'a>,
+    #[serde(alias = "taxesIncluded")]
+    pub taxes_included: Scalar<'a>,
+    pub plan_name: Scalar<'a>,
+    pub plan_display_name: Scalar<'a>,
+    pub plan: Option<Plan<'a>>,
     #[serde(alias = "updatedAt")]
     pub updated_at: Scalar<'a>,
 }

@@ -8,8 +8,8 @@
 //!                                    ├─ webhook ─ shape ─┬─ order ── lines ─ tax, spread
 //! delivery (from the journal) ────────┘                   ├─ refund
 //!                                                        ├─ edit
-//!                                                        ├─ redaction
-//! bulk_file ─ partition ─ assemble ──────────────────────┴─ zone
+//!                                                        ├─ redaction, zone
+//! bulk_file ─ partition ─ assemble ──────────────────────┴─ entities (all beside orders)
 //! orders_csv ─ (its own columns) ─ tax, spread
 //! ```
 //!
@@ -28,6 +28,8 @@ pub mod door;
 
 pub mod bulk_file;
 
+pub mod admin;
+
 pub mod orders_csv;
 
 pub(crate) mod shape;
@@ -44,19 +46,21 @@ mod zone;
 
 mod redaction;
 
+mod entities;
+
 mod tax;
 
-mod spread;
+pub(crate) mod spread;
 
 mod body;
 
-mod amounts;
+pub(crate) mod amounts;
 
 pub(crate) mod scalar;
 
 mod list;
 
-mod record;
+pub(crate) mod record;
 
 mod document;
 

@@ -1,14 +1,16 @@
-//! An order's snapshot, and the refunds inside it.
+//! An order's snapshot, and the refunds and transactions inside it.
 //!
 //! Invariant: amounts are the shop's money without tax; a refund that cannot be read does not
 //! take its order with it, and neither does the reverse.
 
+use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Event, Order, OrderLine};
 use ionflux_schemas::key::Id;
 use ionflux_schemas::time::UtcMs;
 
 use super::amounts::{Coin, bounded, currency_of};
 use super::body;
+use super::entities::transaction::{self, Within};
 use super::lines::{self, Lines};
 use super::list::each;
 use super::record::{Outcome, Record, about, field};
@@ -19,21 +21,35 @@ use crate::reading::Refusal;
 /// The longest name of a channel that is kept.
 const CHANNEL_CHARS_MAX: usize = 100;
 
-/// The order and each of its refunds.
+/// The order, each of its refunds, and each transaction of both.
 pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
     let id = match id(order) {
         Ok(id) => id,
         Err(refusal) => return vec![Err(refusal)],
     };
-    let subject = format!("order {id}");
+    let currency = currency_of(&bags(order), order.currency, record.setting);
+    let mut outcomes = sales(order, &id, &currency, record);
+    let within = Within { order: Some(id), currency: currency.ok() };
+    outcomes.extend(transaction::all(&order.transactions, &within, record));
+    for refund in each(&order.refunds) {
+        outcomes.extend(transaction::all(&refund.transactions, &within, record));
+    }
+    outcomes
+}
+
+/// The order and each of its refunds.
+fn sales(
+    order: &body::Order<'_>,
+    id: &Id,
+    currency: &Result<Currency, Refusal>,
+    record: &Record<'_>,
+) -> Vec<Outcome> {
+    let wrong = |refusal: Refusal| about(&format!("order {id}"), refusal);
     let stamped = match stamps(order, record) {
         Ok(stamped) => stamped,
-        Err(refusal) => return vec![Err(about(&subject, refusal))],
+        Err(refusal) => return vec![Err(wrong(refusal))],
     };
-    let currency = currency_of(&bags(order), order.currency, record.setting);
-    let mut outcomes = vec![
-        snapshot(order, id.clone(), &stamped, record).map_err(|refusal| about(&subject, refusal)),
-    ];
+    let mut outcomes = vec![snapshot(order, id.clone(), &stamped, record).map_err(wrong)];
     for refund in each(&order.refunds) {
         let enclosing = currency.clone().map(|currency| Enclosing {
             order,
@@ -43,7 +59,7 @@ pub fn decode(order: &body::Order<'_>, record: &Record<'_>) -> Vec<Outcome> {
         });
         outcomes.push(match enclosing {
             Ok(enclosing) => refund::decode(refund, Some(&enclosing), record),
-            Err(refusal) => Err(about(&subject, refusal)),
+            Err(refusal) => Err(wrong(refusal)),
         });
     }
     outcomes

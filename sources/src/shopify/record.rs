@@ -50,16 +50,21 @@ impl<'a> Record<'a> {
 
     /// The version of a meaning that last changed at an instant.
     pub fn version(&self, changed_at: UtcMs, meaning: &impl Serialize) -> Version {
-        // Our own types hold only names, numbers and lists, which always serialise; an empty hash
-        // would still be a total order.
-        let content = serde_json::to_vec(meaning).unwrap_or_default();
-        Version::new(changed_at, self.raised_at, &content)
+        version(changed_at, self.raised_at, meaning)
     }
 
     /// An envelope of this record.
     pub fn envelope(&self, version: Version, event: Event) -> Envelope {
         Envelope { shop: Arc::clone(&self.shop), version, event }
     }
+}
+
+/// The version of a meaning with two stamps.
+pub fn version(changed_at: UtcMs, raised_at: UtcMs, meaning: &impl Serialize) -> Version {
+    // Our own types hold only names, numbers and lists, which always serialise; an empty hash
+    // would still be a total order.
+    let content = serde_json::to_vec(meaning).unwrap_or_default();
+    Version::new(changed_at, raised_at, &content)
 }
 
 /// A refusal that says what the record was about, unless it already does.

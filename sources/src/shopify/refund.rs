@@ -1,7 +1,8 @@
 //! A refund: what was taken back of an order, wherever the body puts it.
 //!
 //! Invariant: shipping is counted once, from `refund_shipping_lines` where there are any, else
-//! from the adjustments that carried it before API version 2024-10.
+//! from the adjustments that carried it before API version 2024-10: by their kind, or by their
+//! reason where the kind is gone.
 //!
 //! Whether a refund line's subtotal holds the tax in tax-inclusive shops is documented nowhere.
 //! We take it that it does, as the line's price does, and take the tax out; `taxes_included` is
@@ -15,6 +16,7 @@ use ionflux_schemas::time::UtcMs;
 
 use super::amounts::{Coin, bounded, currency_of};
 use super::body;
+use super::entities::transaction::{self, Within};
 use super::lines;
 use super::list::each;
 use super::record::{Outcome, Record, about, field};
@@ -43,6 +45,26 @@ struct Sums {
     duties: i128,
 }
 
+/// A refund that comes alone, and each of its transactions.
+pub fn alone(refund: &body::Refund<'_>, record: &Record<'_>) -> Vec<Outcome> {
+    let mut outcomes = vec![decode(refund, None, record)];
+    if !each(&refund.transactions).is_empty() {
+        // Whatever is wrong with the refund is its own refusal's to say.
+        let order = order(refund).ok().flatten();
+        let within = Within { order, currency: currency(refund, record).ok() };
+        outcomes.extend(transaction::all(&refund.transactions, &within, record));
+    }
+    outcomes
+}
+
+/// The order that a refund names.
+fn order(refund: &body::Refund<'_>) -> Result<Option<Id>, Refusal> {
+    match &refund.order {
+        Some(order) => order.id.id_or(order.admin_graphql_api_id, "the order"),
+        None => refund.order_id.id("the order"),
+    }
+}
+
 /// The refund's envelope.
 pub fn decode(
     refund: &body::Refund<'_>,
@@ -53,10 +75,7 @@ pub fn decode(
     let id = id.ok_or_else(|| field("the refund has no id"))?;
     let order = match enclosing {
         Some(enclosing) => Some(enclosing.id.clone()),
-        None => match &refund.order {
-            Some(order) => order.id.id_or(order.admin_graphql_api_id, "the order")?,
-            None => refund.order_id.id("the order")?,
-        },
+        None => order(refund)?,
     };
     let order = order.ok_or_else(|| about(&format!("refund {id}"), field("it names no order")))?;
     let subject = format!("refund {id} of order {order}");
@@ -235,8 +254,14 @@ fn shipping(
 fn adjustments(refund: &body::Refund<'_>, coin: Coin, sums: &mut Sums) -> Result<(), Refusal> {
     let lines = !each(&refund.refund_shipping_lines).is_empty();
     for line in each(&refund.order_adjustments) {
-        let shipping =
-            line.kind.text().is_some_and(|kind| kind.eq_ignore_ascii_case("shipping_refund"));
+        let shipping = match line.kind.text() {
+            Some(kind) => kind.eq_ignore_ascii_case("shipping_refund"),
+            None => line.reason.text().is_some_and(|reason| {
+                ["shipping refund", "shipping_refund"]
+                    .iter()
+                    .any(|name| reason.eq_ignore_ascii_case(name))
+            }),
+        };
         if shipping && lines {
             continue;
         }

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::entities::Beside;
+
 /// The members of an object, each still text.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -26,6 +28,8 @@ pub enum Shape {
     Redaction,
     /// Another request about people, of which nothing counts.
     Request,
+    /// Something beside orders.
+    Beside(Beside),
     /// Nothing but an id: a deletion.
     Id,
     /// Something that no view counts.
@@ -37,22 +41,28 @@ pub enum Shape {
 /// Members under which exports wrap what we read.
 const WRAPPERS: [&str; 7] = ["order", "orders", "refund", "refunds", "shop", "order_edit", "data"];
 
+/// Members under which exports wrap what stands beside orders, where they have no other member.
+const ENTITY_WRAPPERS: &[(&str, Beside)] = &[
+    ("transactions", Beside::Transaction),
+    ("transaction", Beside::Transaction),
+    ("checkouts", Beside::Checkout),
+    ("checkout", Beside::Checkout),
+    ("carts", Beside::Cart),
+    ("cart", Beside::Cart),
+    ("products", Beside::Product),
+    ("product", Beside::Product),
+    ("disputes", Beside::Dispute),
+    ("dispute", Beside::Dispute),
+    ("inventory_items", Beside::Item),
+    ("inventory_item", Beside::Item),
+    ("app_subscription", Beside::Subscription),
+];
+
 /// Bodies that no view counts, by a wrapper's only member.
 const OTHER_WRAPPERS: &[(&str, &str)] = &[
-    ("transactions", "transactions"),
-    ("transaction", "a transaction"),
     ("tender_transactions", "tender transactions"),
-    ("checkouts", "checkouts"),
-    ("checkout", "a checkout"),
-    ("carts", "carts"),
-    ("products", "products"),
-    ("product", "a product"),
-    ("disputes", "disputes"),
-    ("dispute", "a dispute"),
     ("themes", "themes"),
     ("theme", "a theme"),
-    ("inventory_items", "inventory items"),
-    ("inventory_item", "an inventory item"),
     ("gift_cards", "gift cards"),
     ("gift_card", "a gift card"),
     ("adjustments", "gift card adjustments"),
@@ -67,28 +77,37 @@ const OTHER_WRAPPERS: &[(&str, &str)] = &[
 
 /// Bodies that no view counts, by members they all have.
 const OTHERS: &[(&[&str], &str)] = &[
-    (&["abandoned_checkout_url"], "a checkout"),
     (&["invoice_sent_at"], "a draft order"),
     (&["data_request"], "a data request"),
     (&["return_line_items"], "a return"),
-    (&["variants", "product_type"], "a product"),
-    (&["evidence_due_by"], "a dispute"),
     (&["theme_store_id"], "a theme"),
     (&["inventory_item_id"], "an inventory level"),
-    (&["tracked", "cost"], "an inventory item"),
     (&["remote_reference", "payment_method"], "a tender transaction"),
-    (&["kind", "gateway", "amount"], "a transaction"),
     (&["payout_id"], "a balance transaction"),
     (&["risk_level", "order_id"], "a risk assessment"),
-    (&["app_subscription"], "an app subscription"),
-    (&["error_code", "completed_at"], "a bulk operation"),
     (&["initial_value", "balance"], "a gift card"),
     (&["fulfillable_quantity", "price"], "an order line without its order"),
     (&["discounted_price", "price"], "a shipping line without its order"),
-    (&["line_items", "token"], "a cart"),
-    (&["buyer_accepts_sms_marketing"], "a checkout"),
+    (&["buyer_accepts_sms_marketing"], "a checkout without its token"),
     (&["shop_id", "shop_domain"], "a redaction request"),
     (&["role", "processing"], "a theme"),
+];
+
+/// Bodies beside orders, by members they all have; the first that fits.
+const BESIDE: &[(&[&str], Beside)] = &[
+    (&["abandoned_checkout_url"], Beside::Checkout),
+    (&["variants", "product_type"], Beside::Product),
+    (&["variants", "title"], Beside::Product),
+    (&["evidence_due_by"], Beside::Dispute),
+    (&["evidenceDueBy"], Beside::Dispute),
+    (&["kind", "gateway", "amount"], Beside::Transaction),
+    (&["kind", "status", "amountSet"], Beside::Transaction),
+    (&["tracked", "sku"], Beside::Item),
+    (&["unitCost"], Beside::Item),
+    (&["error_code", "completed_at"], Beside::BulkOperation),
+    (&["capped_amount", "interval"], Beside::Subscription),
+    (&["current", "previous", "updated_at"], Beside::Scopes),
+    (&["line_items", "token", "updated_at"], Beside::Cart),
 ];
 
 impl<'a> Members<'a> {
@@ -105,12 +124,18 @@ impl<'a> Members<'a> {
         names.iter().any(|name| self.has(name))
     }
 
+    /// What stands beside orders inside a wrapper, as a record or a list of them.
+    pub fn beside(&self) -> Option<(Beside, &'a RawValue)> {
+        let [(name, value)] = self.0.as_slice() else { return None };
+        let (_, what) = ENTITY_WRAPPERS.iter().find(|(wrapper, _)| wrapper == name)?;
+        holds(value).then_some((*what, *value))
+    }
+
     /// The wrapped record or list of records, with the wrapper's name.
     pub fn wrapped(&self) -> Option<(&'static str, &'a RawValue)> {
         if self.has("id") {
             return None;
         }
-        let holds = |value: &RawValue| value.get().starts_with(['{', '[']);
         WRAPPERS
             .into_iter()
             .find_map(|name| self.get(name).filter(|value| holds(value)).map(|value| (name, value)))
@@ -133,7 +158,7 @@ impl<'a> Members<'a> {
         match () {
             () if self.0.len() == 1 && self.has("id") => Shape::Id,
             () if self.has("orders_to_redact") => Shape::Redaction,
-            () if self.any(&["abandoned_checkout_url"]) => Shape::Other("a checkout"),
+            () if self.has("abandoned_checkout_url") => self.other(),
             () if self.any(&["invoice_sent_at", "invoice_url"]) => Shape::Other("a draft order"),
             () if (lines && totals) || trimmed => Shape::Order,
             () if goods && self.any(&["order_id", "order"]) => Shape::Refund,
@@ -144,13 +169,22 @@ impl<'a> Members<'a> {
     }
 
     fn other(&self) -> Shape {
+        let all = |keys: &[&str]| keys.iter().all(|key| self.has(key));
+        if let Some((_, what)) = BESIDE.iter().find(|(keys, _)| all(keys)) {
+            return Shape::Beside(*what);
+        }
         let wrapped = OTHER_WRAPPERS.iter().find(|(key, _)| self.0.len() == 1 && self.has(key));
-        let known = || OTHERS.iter().find(|(keys, _)| keys.iter().all(|key| self.has(key)));
+        let known = || OTHERS.iter().find(|(keys, _)| all(keys));
         match wrapped.map(|(_, name)| name).or_else(|| known().map(|(_, name)| name)) {
             Some(name) => Shape::Other(name),
             None => Shape::Unknown,
         }
     }
+}
+
+/// Whether a value can hold records.
+fn holds(value: &RawValue) -> bool {
+    value.get().starts_with(['{', '['])
 }
 
 struct MembersVisitor;

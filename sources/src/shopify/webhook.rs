@@ -2,12 +2,14 @@
 //!
 //! Invariant: pure; every record inside ends as envelopes or as one refusal with its reason.
 
+use ionflux_schemas::entity::Kind;
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fault::FaultKind;
 use ionflux_schemas::time::UtcMs;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::entities::{self, Beside};
 use super::record::{Outcome, Record, field};
 use super::scalar::Scalar;
 use super::shape::{Members, Shape};
@@ -49,7 +51,7 @@ pub fn records(webhook: &Webhook<'_>, setting: &Setting) -> Vec<Result<Vec<Envel
         return vec![unsupported("a test notification")];
     }
     let mut outcomes = Vec::new();
-    read(webhook.body, webhook, setting, 0, &mut outcomes);
+    Reading { webhook, setting, outcomes: &mut outcomes }.read(webhook.body, None, 0);
     outcomes
 }
 
@@ -64,116 +66,156 @@ fn topic(webhook: &Webhook<'_>) -> Option<String> {
     Some(if topic.contains('/') { topic } else { topic.replacen('_', "/", 1) })
 }
 
-/// What a topic's body is, and how refusals call it.
+/// What the bodies of topics are. Topics of the same family that are not here are not counted,
+/// but for those of orders, which are orders.
+const TOPICS: &[(&str, Shape)] = &[
+    ("orders/create", Shape::Order),
+    ("orders/updated", Shape::Order),
+    ("orders/paid", Shape::Order),
+    ("orders/delete", Shape::Id),
+    ("orders/edited", Shape::Edit),
+    ("orders/risk_assessment_changed", Shape::Unknown),
+    ("refunds/create", Shape::Refund),
+    ("order_transactions/create", Shape::Beside(Beside::Transaction)),
+    ("checkouts/create", Shape::Beside(Beside::Checkout)),
+    ("checkouts/update", Shape::Beside(Beside::Checkout)),
+    ("checkouts/delete", Shape::Beside(Beside::Gone(Kind::Checkout))),
+    ("carts/create", Shape::Beside(Beside::Cart)),
+    ("carts/update", Shape::Beside(Beside::Cart)),
+    ("products/create", Shape::Beside(Beside::Product)),
+    ("products/update", Shape::Beside(Beside::Product)),
+    ("products/delete", Shape::Beside(Beside::Gone(Kind::Product))),
+    ("inventory_items/create", Shape::Beside(Beside::Item)),
+    ("inventory_items/update", Shape::Beside(Beside::Item)),
+    ("disputes/create", Shape::Beside(Beside::Dispute)),
+    ("disputes/update", Shape::Beside(Beside::Dispute)),
+    ("shop/update", Shape::Shop),
+    ("themes/publish", Shape::Beside(Beside::Theme)),
+    ("app/uninstalled", Shape::Beside(Beside::Uninstalled)),
+    ("app/scopes_update", Shape::Beside(Beside::Scopes)),
+    ("app_subscriptions/update", Shape::Beside(Beside::Subscription)),
+    ("bulk_operations/finish", Shape::Beside(Beside::BulkOperation)),
+    ("customers/redact", Shape::Redaction),
+    ("shop/redact", Shape::Request),
+    ("customers/data_request", Shape::Request),
+];
+
+/// What a topic's body is.
 fn shape_of(topic: &str) -> Shape {
-    match topic {
-        "orders/delete" => Shape::Id,
-        "orders/edited" => Shape::Edit,
-        "orders/risk_assessment_changed" => Shape::Unknown,
-        "refunds/create" => Shape::Refund,
-        "shop/update" => Shape::Shop,
-        "customers/redact" => Shape::Redaction,
-        "shop/redact" | "customers/data_request" => Shape::Request,
-        _ if topic.starts_with("orders/") => Shape::Order,
-        _ => Shape::Unknown,
+    // Subscriptions write `ORDER_TRANSACTIONS_CREATE`, where no slash says how long the name is.
+    let plain = |byte: u8| if byte == b'/' { b'_' } else { byte };
+    let same = |name: &str| name.bytes().map(plain).eq(topic.bytes().map(plain));
+    let exact = TOPICS.iter().find(|(name, _)| *name == topic);
+    match exact.or_else(|| TOPICS.iter().find(|(name, _)| same(name))) {
+        Some((_, shape)) => *shape,
+        None if topic.starts_with("orders/") => Shape::Order,
+        None => Shape::Unknown,
     }
 }
 
-fn read(
-    text: &str,
-    webhook: &Webhook<'_>,
-    setting: &Setting,
-    depth: usize,
-    outcomes: &mut Vec<Outcome>,
-) {
-    let text = text.trim();
-    if depth > NESTING_MAX {
-        outcomes.push(unsupported("lists and wrappers nested too deep"));
-        return;
-    }
-    if text.starts_with('[') {
-        return match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(elements) if elements.is_empty() => outcomes.push(unsupported("an empty list")),
-            Ok(elements) => {
-                for element in elements {
-                    read(element.get(), webhook, setting, depth + 1, outcomes);
+/// One webhook on its way.
+struct Reading<'a> {
+    webhook: &'a Webhook<'a>,
+    setting: &'a Setting,
+    outcomes: &'a mut Vec<Outcome>,
+}
+
+impl Reading<'_> {
+    /// Reads a record, a list of them, or a wrapper around either; `hint` is what a wrapper said.
+    fn read(&mut self, text: &str, hint: Option<Beside>, depth: usize) {
+        let text = text.trim();
+        if depth > NESTING_MAX {
+            self.outcomes.push(unsupported("lists and wrappers nested too deep"));
+            return;
+        }
+        if text.starts_with('[') {
+            return match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(elements) if elements.is_empty() => {
+                    self.outcomes.push(unsupported("an empty list"));
                 }
-            }
-            Err(error) => outcomes.push(Err(broken::refusal(&error))),
-        };
-    }
-    let members = match serde_json::from_str::<Members<'_>>(text) {
-        Ok(members) => members,
-        Err(error) => return outcomes.push(Err(broken::refusal(&error))),
-    };
-    match members.wrapped() {
-        Some(("order_edit", inner)) => {
-            let edits = topic(webhook).is_none_or(|topic| shape_of(&topic) == Shape::Edit);
-            let shape = if edits { Shape::Edit } else { Shape::Unknown };
-            outcomes.extend(one(inner.get(), &members, shape, webhook, setting));
-        }
-        Some((_, inner)) => read(inner.get(), webhook, setting, depth + 1, outcomes),
-        None => {
-            let shape = match topic(webhook) {
-                Some(topic) => shape_of(&topic),
-                None => members.shape(),
+                Ok(elements) => {
+                    for element in elements {
+                        self.read(element.get(), hint, depth + 1);
+                    }
+                }
+                Err(error) => self.outcomes.push(Err(broken::refusal(&error))),
             };
-            outcomes.extend(one(text, &members, shape, webhook, setting));
         }
-    }
-}
-
-/// Reads a body of a known shape.
-fn one(
-    text: &str,
-    members: &Members<'_>,
-    shape: Shape,
-    webhook: &Webhook<'_>,
-    setting: &Setting,
-) -> Vec<Outcome> {
-    match typed(text, members, shape, webhook, setting) {
-        Ok(outcomes) => outcomes,
-        Err(refusal) => vec![Err(refusal)],
-    }
-}
-
-fn typed(
-    text: &str,
-    members: &Members<'_>,
-    shape: Shape,
-    webhook: &Webhook<'_>,
-    setting: &Setting,
-) -> Result<Vec<Outcome>, Refusal> {
-    let record = || {
-        // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
-        let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
-        let domain = match shape {
-            Shape::Redaction => "shop_domain",
-            _ => "myshopify_domain",
+        let members = match serde_json::from_str::<Members<'_>>(text) {
+            Ok(members) => members,
+            Err(error) => return self.outcomes.push(Err(broken::refusal(&error))),
         };
-        let own = members.get(domain).map(Scalar::of).and_then(Scalar::text);
-        Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
-    };
-    let topic = topic(webhook);
-    match shape {
-        Shape::Order => Ok(order::decode(&parse::<body::Order<'_>>(text)?, &record()?)),
-        Shape::Refund => {
-            Ok(vec![refund::decode(&parse::<body::Refund<'_>>(text)?, None, &record()?)])
+        if let Some((what, inner)) = members.beside() {
+            return self.read(inner.get(), Some(what), depth + 1);
         }
-        Shape::Edit => Ok(vec![edit::decode(&parse::<body::Edit<'_>>(text)?, &record()?)]),
-        Shape::Shop => Ok(vec![zone::decode(&parse::<body::Shop<'_>>(text)?, &record()?)]),
-        Shape::Redaction => redaction::decode(&parse::<body::Redaction<'_>>(text)?, &record()?),
-        Shape::Id if topic.is_some() => {
-            Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
+        match members.wrapped() {
+            Some(("order_edit", inner)) => {
+                let edits = topic(self.webhook).is_none_or(|topic| shape_of(&topic) == Shape::Edit);
+                let shape = if edits { Shape::Edit } else { Shape::Unknown };
+                self.one(inner.get(), &members, shape);
+            }
+            Some((_, inner)) => self.read(inner.get(), None, depth + 1),
+            None => {
+                let shape = match topic(self.webhook) {
+                    Some(topic) => shape_of(&topic),
+                    None => match (members.shape(), hint) {
+                        (Shape::Id | Shape::Unknown, Some(what)) => Shape::Beside(what),
+                        (shape, _) => shape,
+                    },
+                };
+                self.one(text, &members, shape);
+            }
         }
-        Shape::Id => Err(field("a deletion of something: only its topic says of what")),
-        // Whoever feeds the ledger carries it out.
-        Shape::Request => Ok(Vec::new()),
-        Shape::Other(name) => Ok(vec![unsupported(name)]),
-        Shape::Unknown => Ok(vec![unsupported(&match topic {
-            Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),
-            None => format!("a record of unknown shape ({})", keys(members)),
-        })]),
+    }
+
+    /// Reads a body of a known shape.
+    fn one(&mut self, text: &str, members: &Members<'_>, shape: Shape) {
+        match self.typed(text, members, shape) {
+            Ok(outcomes) => self.outcomes.extend(outcomes),
+            Err(refusal) => self.outcomes.push(Err(refusal)),
+        }
+    }
+
+    fn typed(
+        &self,
+        text: &str,
+        members: &Members<'_>,
+        shape: Shape,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let Self { webhook, setting, .. } = self;
+        let record = || {
+            // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
+            let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
+            let own = match shape {
+                Shape::Redaction => members.get("shop_domain"),
+                _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
+            };
+            let own = own.map(Scalar::of).and_then(Scalar::text);
+            Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
+        };
+        let topic = topic(webhook);
+        match shape {
+            Shape::Order => Ok(order::decode(&parse::<body::Order<'_>>(text)?, &record()?)),
+            Shape::Refund => Ok(refund::alone(&parse::<body::Refund<'_>>(text)?, &record()?)),
+            Shape::Edit => Ok(vec![edit::decode(&parse::<body::Edit<'_>>(text)?, &record()?)]),
+            Shape::Shop => {
+                let (shop, record) = (parse::<body::Shop<'_>>(text)?, record()?);
+                Ok(vec![zone::decode(&shop, &record), entities::store::settings(&shop, &record)])
+            }
+            Shape::Beside(what) => entities::decode(what, text, &record()?),
+            Shape::Redaction => redaction::decode(&parse::<body::Redaction<'_>>(text)?, &record()?),
+            Shape::Id if topic.is_some() => {
+                Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
+            }
+            Shape::Id => Err(field("a deletion of something: only its topic says of what")),
+            // Whoever feeds the ledger carries it out.
+            Shape::Request => Ok(Vec::new()),
+            Shape::Other(name) => Ok(vec![unsupported(name)]),
+            Shape::Unknown => Ok(vec![unsupported(&match topic {
+                Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),
+                None => format!("a record of unknown shape ({})", keys(members)),
+            })]),
+        }
     }
 }
 

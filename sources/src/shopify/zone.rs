@@ -1,4 +1,4 @@
-//! The shop itself, of which only the time zone is read.
+//! The time zone of the shop itself.
 //!
 //! Invariant: a zone holds from the shop's last change on, so that a new one never moves days
 //! that are closed.
@@ -15,7 +15,7 @@ use crate::reading::Refusal;
 pub fn decode(shop: &Shop<'_>, record: &Record<'_>) -> Outcome {
     let wrong = |reason: String| Refusal::new(FaultKind::Field, "shop", reason);
     let Some(name) = shop.iana_timezone.text() else {
-        let missing = field("the shop has no iana_timezone, and nothing else of it is counted");
+        let missing = field("the shop has no iana_timezone, so that its days stay as they are");
         return Err(Refusal { subject: "shop".into(), ..missing });
     };
     let zone = Zone::parse(&name).map_err(|error| wrong(format!("iana_timezone: {error}")))?;

@@ -1,4 +1,4 @@
-//! Putting an order together from its node and its children's.
+//! Putting a record together from its node and its children's: an order, a refund, a product.
 //!
 //! Invariant: a group's answer does not depend on the order of its lines; a child whose parent is
 //! not in the file is a fault, never a part of something else.
@@ -9,11 +9,15 @@ use ionflux_schemas::fault::{Fault, FaultKind};
 use ionflux_schemas::time::UtcMs;
 
 use super::node::{Head, Kind};
-use super::partition::Entry;
+use super::partition::{Entry, families};
 use super::{Context, FORMAT};
 use crate::draft::{Draft, sealed};
 use crate::reading::{Decoded, Refusal};
-use crate::shopify::body::{Line, Order, Refund, RefundLine, ShippingLine};
+use crate::shopify::body::{
+    Adjustment, Line, Order, Refund, RefundLine, RefundShipping, ShippingLine,
+};
+use crate::shopify::entities::body::{Product, Transaction, Variant};
+use crate::shopify::entities::{self, Beside, product, unit_cost};
 use crate::shopify::list::List;
 use crate::shopify::record::{Outcome, Record, field};
 use crate::shopify::webhook::parse;
@@ -28,28 +32,50 @@ struct Node<'a> {
     parent: Option<String>,
 }
 
+/// Children, each with its parent's id.
+type Parented<T> = Vec<(Option<String>, T)>;
+
 /// The children of one root.
 #[derive(Default)]
 struct Children<'a> {
     lines: Vec<Line<'a>>,
     shipping: Vec<ShippingLine<'a>>,
-    refunds: Vec<(Option<String>, Refund<'a>)>,
-    refund_lines: Vec<(Option<String>, RefundLine<'a>)>,
+    refunds: Parented<Refund<'a>>,
+    refund_lines: Parented<RefundLine<'a>>,
+    refund_shipping: Parented<RefundShipping<'a>>,
+    adjustments: Parented<Adjustment<'a>>,
+    transactions: Vec<Transaction<'a>>,
+    variants: Vec<Variant<'a>>,
+}
+
+impl Children<'_> {
+    /// The parents of what belongs to a refund that is not here.
+    fn strays(&self) -> Vec<(&'static str, Option<&str>)> {
+        fn parents<T>(all: &Parented<T>) -> impl Iterator<Item = Option<&str>> {
+            all.iter().map(|(parent, _)| parent.as_deref())
+        }
+        let lines = parents(&self.refund_lines).map(|parent| ("a refunded line's", parent));
+        let shipping = parents(&self.refund_shipping).map(|parent| ("refunded shipping's", parent));
+        let adjusted = parents(&self.adjustments).map(|parent| ("an adjustment's", parent));
+        lines.chain(shipping).chain(adjusted).collect()
+    }
+}
+
+/// Takes out the children of one parent.
+fn taken<T>(all: &mut Parented<T>, id: Option<&str>) -> Vec<T> {
+    let (own, rest): (Parented<T>, Parented<T>) =
+        std::mem::take(all).into_iter().partition(|(parent, _)| parent.as_deref() == id);
+    *all = rest;
+    own.into_iter().map(|(_, child)| child).collect()
 }
 
 /// What the lines of one part say, group by group, in the order their roots stand in the file.
-pub fn groups(mut lines: Vec<Entry>, context: &Context) -> VecDeque<Decoded> {
-    lines.sort_by_key(|entry| entry.line);
-    let mut groups: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in &lines {
-        groups.entry(&entry.root).or_default().push(entry);
-    }
-    let mut groups: Vec<Vec<&Entry>> = groups.into_values().collect();
-    groups.sort_by_key(|group| group.first().map(|entry| entry.line));
-    groups
-        .into_iter()
-        .map(|lines| sealed(group(&lines, context), || draft(&lines, context)))
-        .collect()
+pub fn groups(lines: Vec<Entry>, context: &Context) -> VecDeque<Decoded> {
+    let answer = |family: Vec<Entry>| {
+        let lines: Vec<&Entry> = family.iter().collect();
+        sealed(group(&lines, context), || draft(&lines, context))
+    };
+    families(lines).into_iter().map(answer).collect()
 }
 
 /// The letter of a group is at its root's line, as its faults mostly are.
@@ -87,7 +113,8 @@ pub fn group(group: &[&Entry], context: &Context) -> Decoded {
         let outcomes = match root.kind {
             Kind::Order => order_of(root, &children, context),
             Kind::Refund => refund_of(root, &children, context),
-            _ => Err(uncounted(&root.head)),
+            Kind::Product => product_of(root, &children, context),
+            _ => alone(root, context),
         };
         for outcome in outcomes.unwrap_or_else(|refusal| vec![Err(refusal)]) {
             match outcome {
@@ -136,7 +163,11 @@ fn children<'a>(nodes: &'a [Node<'a>]) -> Result<Children<'a>, Refusal> {
             Kind::Shipping => found.shipping.push(parse(text)?),
             Kind::Refund => found.refunds.push((node.id.clone(), parse(text)?)),
             Kind::RefundLine => found.refund_lines.push((node.parent.clone(), parse(text)?)),
-            Kind::Order | Kind::Other => {}
+            Kind::RefundShipping => found.refund_shipping.push((node.parent.clone(), parse(text)?)),
+            Kind::Adjustment => found.adjustments.push((node.parent.clone(), parse(text)?)),
+            Kind::Transaction => found.transactions.push(parse(text)?),
+            Kind::Variant => found.variants.push(parse(text)?),
+            Kind::Order | Kind::Product | Kind::Item | Kind::Dispute | Kind::Other => {}
         }
     }
     Ok(found)
@@ -157,22 +188,28 @@ fn order_of(
     let record = Record::new(None, UtcMs(0), &context.setting)?;
     let mut order: Order<'_> = parse(&root.entry.text)?;
     let mut found = children(nodes)?;
-    extend(&mut order.line_items, found.lines);
-    extend(&mut order.shipping_lines, found.shipping);
-    for (id, refund) in &mut found.refunds {
-        let own = |(parent, _): &(Option<String>, RefundLine<'_>)| parent == id;
-        let (mine, rest) = std::mem::take(&mut found.refund_lines).into_iter().partition(own);
-        found.refund_lines = rest;
-        let mine: Vec<(Option<String>, RefundLine<'_>)> = mine;
-        extend(&mut refund.refund_line_items, mine.into_iter().map(|(_, line)| line).collect());
+    extend(&mut order.line_items, std::mem::take(&mut found.lines));
+    extend(&mut order.shipping_lines, std::mem::take(&mut found.shipping));
+    extend(&mut order.transactions, std::mem::take(&mut found.transactions));
+    let mut refunds = Vec::new();
+    for (id, mut refund) in std::mem::take(&mut found.refunds) {
+        complete(&mut refund, id.as_deref(), &mut found);
+        refunds.push(refund);
     }
-    extend(&mut order.refunds, found.refunds.into_iter().map(|(_, refund)| refund).collect());
+    extend(&mut order.refunds, refunds);
     let mut outcomes = order::decode(&order, &record);
-    for (parent, _) in found.refund_lines {
+    for (what, parent) in found.strays() {
         let parent: String = parent.unwrap_or_default().chars().take(100).collect();
-        outcomes.push(Err(field(format!("a refunded line's parent {parent} is no refund here"))));
+        outcomes.push(Err(field(format!("{what} parent {parent} is no refund here"))));
     }
     Ok(outcomes)
+}
+
+/// Gives a refund its children.
+fn complete<'a>(refund: &mut Refund<'a>, id: Option<&str>, found: &mut Children<'a>) {
+    extend(&mut refund.refund_line_items, taken(&mut found.refund_lines, id));
+    extend(&mut refund.refund_shipping_lines, taken(&mut found.refund_shipping, id));
+    extend(&mut refund.order_adjustments, taken(&mut found.adjustments, id));
 }
 
 fn refund_of(
@@ -182,7 +219,37 @@ fn refund_of(
 ) -> Result<Vec<Outcome>, Refusal> {
     let record = Record::new(None, UtcMs(0), &context.setting)?;
     let mut refund: Refund<'_> = parse(&root.entry.text)?;
-    let lines = children(nodes)?.refund_lines.into_iter().map(|(_, line)| line).collect();
-    extend(&mut refund.refund_line_items, lines);
-    Ok(vec![refund::decode(&refund, None, &record)])
+    let mut found = children(nodes)?;
+    complete(&mut refund, root.id.as_deref(), &mut found);
+    extend(&mut refund.transactions, found.transactions);
+    Ok(refund::alone(&refund, &record))
+}
+
+fn product_of(
+    root: &Node<'_>,
+    nodes: &[Node<'_>],
+    context: &Context,
+) -> Result<Vec<Outcome>, Refusal> {
+    let record = Record::new(None, UtcMs(0), &context.setting)?;
+    let mut product: Product<'_> = parse(&root.entry.text)?;
+    extend(&mut product.variants, children(nodes)?.variants);
+    Ok(product::decode(&product, &record))
+}
+
+/// What a root says that has no children.
+fn alone(root: &Node<'_>, context: &Context) -> Result<Vec<Outcome>, Refusal> {
+    let what = match root.kind {
+        Kind::Transaction => Beside::Transaction,
+        Kind::Dispute => Beside::Dispute,
+        Kind::Item => Beside::Item,
+        Kind::Variant => {
+            let variant: Variant<'_> = parse(&root.entry.text)?;
+            let record = Record::new(None, UtcMs(0), &context.setting)?;
+            let cost = unit_cost::of_variant(&variant, None, &record);
+            return cost.map(|cost| vec![cost]).ok_or_else(|| uncounted(&root.head));
+        }
+        _ => return Err(uncounted(&root.head)),
+    };
+    let record = Record::new(None, UtcMs(0), &context.setting)?;
+    entities::decode(what, &root.entry.text, &record)
 }

@@ -9,16 +9,16 @@
 //!
 //! ```text
 //! lines ──▶ by parent ──▶ by root ──▶ groups ──▶ envelopes
-//!           (finds the    (order with all its lines, refunds and refunded lines)
-//!            grandparent)
+//!           (finds the    (order with all its lines, refunds and what they gave back,
+//!            grandparent)  transactions; product with all its variants)
 //! ```
 //!
 //! A node of a kind that no view counts is a fault as a root, and skipped like any unknown field
 //! below an order.
 
-mod node;
+pub(super) mod node;
 
-mod partition;
+pub(super) mod partition;
 
 mod assemble;
 
@@ -31,7 +31,7 @@ use ionflux_schemas::fault::{Fault, FaultKind, Place};
 use ionflux_schemas::letter::Letter;
 
 use self::node::Head;
-use self::partition::{Entry, PARTS, Parts};
+use self::partition::{Entry, Family, PARTS, Parts};
 use super::broken;
 use super::framing::DOCUMENT_BYTES_MAX;
 use super::webhook_file::{Reader, stopped};
@@ -50,8 +50,7 @@ pub fn read(reader: Reader, source: Arc<str>, path: PathBuf, setting: Setting) -
         context,
         stage: Stage::Reading(Box::new(Reading {
             reader,
-            lines: Parts::default(),
-            links: Parts::default(),
+            family: Family::default(),
             line: 0,
             bytes: 0,
         })),
@@ -84,14 +83,17 @@ pub fn again(letter: &Letter, setting: &Setting) -> Decoded {
 }
 
 /// A line that is a node.
-struct Node<'a> {
-    own: Option<String>,
-    parent: Option<String>,
-    text: &'a str,
+pub(super) struct Node<'a> {
+    /// Its id.
+    pub own: Option<String>,
+    /// Its parent's.
+    pub parent: Option<String>,
+    /// The line.
+    pub text: &'a str,
 }
 
 /// The node of a line, unless the line is blank.
-fn placed(bytes: &[u8], line: u64) -> Result<Option<Node<'_>>, Refusal> {
+pub(super) fn placed(bytes: &[u8], line: u64) -> Result<Option<Node<'_>>, Refusal> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Refusal::new(FaultKind::Syntax, "", "not valid UTF-8"))?;
     let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { text };
@@ -155,10 +157,7 @@ enum Stage {
 
 struct Reading {
     reader: Reader,
-    /// Every line, by its parent, or by itself for a root.
-    lines: Parts,
-    /// Which node is whose child, by the child: to find a grandchild's root.
-    links: Parts,
+    family: Family,
     line: u64,
     bytes: u64,
 }
@@ -188,43 +187,12 @@ impl Reading {
         match placed(&bytes, self.line) {
             Ok(None) => {}
             Ok(Some(Node { own, parent, text })) => {
-                self.put(own, parent, text).map_err(|error| context.disk(error))?;
+                let put = self.family.put(own, parent, self.line, text);
+                put.map_err(|error| context.disk(error))?;
             }
             Err(why) => return Ok(Some(Some(context.refused(self.line, why, &bytes, None)))),
         }
         Ok(Some(None))
-    }
-
-    fn put(
-        &mut self,
-        own: Option<String>,
-        parent: Option<String>,
-        text: &str,
-    ) -> std::io::Result<()> {
-        if let (Some(own), Some(parent)) = (&own, &parent) {
-            self.links.put(own, parent, self.line, "")?;
-        }
-        // `place` gives a node at least one of the two.
-        let root = parent.or(own).unwrap_or_default();
-        self.lines.put(&root, &root, self.line, text)
-    }
-
-    /// Moves every line from its parent to its root: one more step up, as exports nest two deep.
-    fn by_root(mut self) -> std::io::Result<Parts> {
-        let mut roots = Parts::default();
-        for part in 0..PARTS {
-            let mut above = std::collections::HashMap::new();
-            self.links.take(part, |key, entry: Entry| {
-                above.insert(key, entry.root);
-            })?;
-            let mut lines = Vec::new();
-            self.lines.take(part, |_, entry| lines.push(entry))?;
-            for entry in lines {
-                let root = above.get(&entry.root).unwrap_or(&entry.root);
-                roots.put(root, root, entry.line, &entry.text)?;
-            }
-        }
-        Ok(roots)
     }
 }
 
@@ -256,7 +224,8 @@ impl Nodes {
                 None => {
                     let stage = std::mem::replace(&mut self.stage, Stage::Done);
                     if let Stage::Reading(reading) = stage {
-                        let parts = reading.by_root().map_err(|error| self.context.disk(error))?;
+                        let parts =
+                            reading.family.by_root().map_err(|error| self.context.disk(error))?;
                         let ready = VecDeque::new();
                         self.stage = Stage::Assembling { parts, next: 0, ready };
                     }

@@ -21,6 +21,20 @@ pub enum Kind {
     Refund,
     /// A line of a refund.
     RefundLine,
+    /// Shipping given back by a refund.
+    RefundShipping,
+    /// The gap between a refund that was computed and the one that was made.
+    Adjustment,
+    /// A transaction of an order or a refund.
+    Transaction,
+    /// A product.
+    Product,
+    /// A variant of a product.
+    Variant,
+    /// A stock item.
+    Item,
+    /// A dispute.
+    Dispute,
     /// Anything else.
     Other,
 }
@@ -80,6 +94,13 @@ impl Head<'_> {
             Some("ShippingLine") => Kind::Shipping,
             Some("Refund") => Kind::Refund,
             Some("RefundLineItem") => Kind::RefundLine,
+            Some("RefundShippingLine") => Kind::RefundShipping,
+            Some("OrderAdjustment") => Kind::Adjustment,
+            Some("OrderTransaction") => Kind::Transaction,
+            Some("Product") => Kind::Product,
+            Some("ProductVariant") => Kind::Variant,
+            Some("InventoryItem") => Kind::Item,
+            Some("ShopifyPaymentsDispute") => Kind::Dispute,
             Some(_) => Kind::Other,
             // Refund lines may have no id, but still have their parent's.
             None if self.line_item.present() || self.restock.present() => Kind::RefundLine,

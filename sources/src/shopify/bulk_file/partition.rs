@@ -2,6 +2,7 @@
 //!
 //! Invariant: all entries of one key are in one part, in the order they were put.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use ionflux_schemas::key::content_hash;
@@ -77,4 +78,60 @@ fn field(reader: &mut impl Read) -> io::Result<String> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(text)
+}
+
+/// The lines of an export, put by their parents and given back by their roots.
+#[derive(Default)]
+pub struct Family {
+    /// Every line, by its parent, or by itself for a root.
+    lines: Parts,
+    /// Which node is whose child, by the child: to find a grandchild's root.
+    links: Parts,
+}
+
+impl Family {
+    /// Puts a line that is a node of an id, of a parent, or both.
+    pub fn put(
+        &mut self,
+        own: Option<String>,
+        parent: Option<String>,
+        line: u64,
+        text: &str,
+    ) -> io::Result<()> {
+        if let (Some(own), Some(parent)) = (&own, &parent) {
+            self.links.put(own, parent, line, "")?;
+        }
+        let root = parent.or(own).unwrap_or_default();
+        self.lines.put(&root, &root, line, text)
+    }
+
+    /// Moves every line from its parent to its root: one more step up, as exports nest two deep.
+    pub fn by_root(mut self) -> io::Result<Parts> {
+        let mut roots = Parts::default();
+        for part in 0..PARTS {
+            let mut above = std::collections::HashMap::new();
+            self.links.take(part, |key, entry: Entry| {
+                above.insert(key, entry.root);
+            })?;
+            let mut lines = Vec::new();
+            self.lines.take(part, |_, entry| lines.push(entry))?;
+            for entry in lines {
+                let root = above.get(&entry.root).unwrap_or(&entry.root);
+                roots.put(root, root, entry.line, &entry.text)?;
+            }
+        }
+        Ok(roots)
+    }
+}
+
+/// The lines of one part by their roots, in the order the first of each stands in the file.
+pub fn families(mut lines: Vec<Entry>) -> Vec<Vec<Entry>> {
+    lines.sort_by_key(|entry| entry.line);
+    let mut families: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in lines {
+        families.entry(entry.root.clone()).or_default().push(entry);
+    }
+    let mut families: Vec<Vec<Entry>> = families.into_values().collect();
+    families.sort_by_key(|family| family.first().map(|entry| entry.line));
+    families
 }

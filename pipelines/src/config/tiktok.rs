@@ -1,0 +1,203 @@
+//! The section `[tiktok]`: webhooks, and shops and advertisers that are asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ionflux_schemas::currency::Currency;
+use ionflux_schemas::time::Zone;
+use serde::Deserialize;
+
+/// The section `[tiktok]`.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tiktok {
+    /// For each workspace its app on TikTok Shop.
+    pub apps: BTreeMap<String, App>,
+    /// Shops that are asked for their orders.
+    pub shops: Vec<Shop>,
+    /// For each workspace the names of the client secrets of its app on TikTok for Developers.
+    pub developer_secret_variables: BTreeMap<String, Vec<String>>,
+    /// How many seconds the signature of a developer webhook may be old.
+    pub tolerance_s: u32,
+    /// Advertisers whose spend is asked for.
+    pub advertisers: Vec<Advertiser>,
+    /// The API of TikTok Shop.
+    pub shop_url: String,
+    /// Where the tokens of shops are renewed.
+    pub auth_url: String,
+    /// The API of TikTok Ads.
+    pub ads_url: String,
+    /// Minutes between two sweeps.
+    pub sweep_minutes: u16,
+    /// How many days the first sweep reaches back.
+    pub backfill_days: u16,
+}
+
+/// An app on TikTok Shop.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Its key, which is no secret.
+    pub key: String,
+    /// The names of its secrets: several while they are being rotated, the one in use first.
+    pub secret_variables: Vec<String>,
+}
+
+/// A shop that is asked for its orders.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shop {
+    /// The tenant.
+    pub workspace: String,
+    /// The shop's id.
+    pub id: String,
+    /// The shop's cipher, which is no secret.
+    pub cipher: String,
+    /// The name of its access token.
+    pub token_variable: String,
+    /// The name of what renews the token, if it is to be renewed.
+    pub refresh_token_variable: Option<String>,
+}
+
+/// An advertiser whose spend is asked for.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Advertiser {
+    /// The tenant.
+    pub workspace: String,
+    /// The advertiser's id.
+    pub id: String,
+    /// The currency of its account.
+    pub currency: String,
+    /// The zone of its account.
+    pub timezone: String,
+    /// The name of its access token.
+    pub token_variable: String,
+}
+
+/// A signature may not be older than TikTok tries to deliver, and five minutes.
+const TOLERANCE_S_MAX: u32 = 72 * 3_600 + 300;
+/// The furthest a first sweep reaches.
+const BACKFILL_DAYS_MAX: u16 = 3_650;
+
+impl Default for Tiktok {
+    fn default() -> Self {
+        Self {
+            apps: BTreeMap::new(),
+            shops: Vec::new(),
+            developer_secret_variables: BTreeMap::new(),
+            tolerance_s: 300,
+            advertisers: Vec::new(),
+            shop_url: "https://open-api.tiktokglobalshop.com".into(),
+            auth_url: "https://auth.tiktok-shops.com".into(),
+            ads_url: "https://business-api.tiktok.com".into(),
+            sweep_minutes: 15,
+            backfill_days: 60,
+        }
+    }
+}
+
+impl Tiktok {
+    /// Checks what can be checked without connecting.
+    ///
+    /// # Errors
+    /// What is wrong and where.
+    pub fn check(&self) -> Result<(), String> {
+        for (workspace, app) in &self.apps {
+            if blank(workspace) || blank(&app.key) || app.secret_variables.is_empty() {
+                let problem = "a workspace, a key and at least one variable are needed";
+                return Err(format!("tiktok.apps.{workspace:?}: {problem}"));
+            }
+        }
+        for (workspace, variables) in &self.developer_secret_variables {
+            if blank(workspace) || variables.is_empty() {
+                let problem = "a workspace with a name and at least one variable is needed";
+                return Err(format!("tiktok.developer_secret_variables.{workspace:?}: {problem}"));
+            }
+        }
+        self.check_shops()?;
+        self.check_advertisers()?;
+        for (name, url) in
+            [("shop_url", &self.shop_url), ("auth_url", &self.auth_url), ("ads_url", &self.ads_url)]
+        {
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(format!("tiktok.{name}: {url:?} begins with neither https nor http"));
+            }
+        }
+        let within = |name: &str, value: u32, from: u32, to: u32| match (from..=to).contains(&value)
+        {
+            true => Ok(()),
+            false => Err(format!("tiktok.{name} is {value}, outside {from} to {to}")),
+        };
+        within("tolerance_s", self.tolerance_s, 1, TOLERANCE_S_MAX)?;
+        within("sweep_minutes", self.sweep_minutes.into(), 1, 1_440)?;
+        within("backfill_days", self.backfill_days.into(), 1, BACKFILL_DAYS_MAX.into())
+    }
+
+    fn check_shops(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for shop in &self.shops {
+            let Shop { workspace, id, cipher, token_variable, .. } = shop;
+            if [workspace, id, cipher, token_variable].iter().any(|text| blank(text)) {
+                let problem = "workspace, id, cipher and token_variable are needed";
+                return Err(format!("tiktok.shops {id:?}: {problem}"));
+            }
+            if !self.apps.contains_key(workspace) {
+                return Err(format!("tiktok.shops {id:?}: tiktok.apps has no {workspace:?}"));
+            }
+            if !seen.insert((workspace, id)) {
+                return Err(format!("tiktok.shops {id:?} is there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_advertisers(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for advertiser in &self.advertisers {
+            let Advertiser { workspace, id, currency, timezone, token_variable } = advertiser;
+            if [workspace, id, token_variable].iter().any(|text| blank(text)) {
+                let problem = "workspace, id and token_variable are needed";
+                return Err(format!("tiktok.advertisers {id:?}: {problem}"));
+            }
+            if !seen.insert((workspace, id)) {
+                return Err(format!("tiktok.advertisers {id:?} is there twice"));
+            }
+            let wrong = |problem: String| format!("tiktok.advertisers {id:?}: {problem}");
+            Currency::parse(currency).map_err(|error| wrong(error.to_string()))?;
+            Zone::parse(timezone).map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn mistakes_are_named() {
+        let app = "[tiktok.apps.a]\nkey = \"k\"\nsecret_variables = [\"S\"]\n";
+        let shop = "[[tiktok.shops]]\nworkspace = \"a\"\nid = \"1\"\ncipher = \"c\"\n\
+                    token_variable = \"T\"\n";
+        let ads = "[[tiktok.advertisers]]\nworkspace = \"a\"\nid = \"7\"\ncurrency = \"CAN\"\n\
+                   timezone = \"UTC\"\ntoken_variable = \"T\"\n";
+        assert!(Config::parse(&[app, shop].concat()).is_ok());
+        assert!(Config::parse("[tiktok]").is_ok());
+        for (text, named) in [
+            (shop.to_owned(), "tiktok.apps has no"),
+            ([app, shop, shop].concat(), "there twice"),
+            (app.replace("[\"S\"]", "[]"), "tiktok.apps.\"a\""),
+            (ads.to_owned(), "CAN"),
+            ("[tiktok]\ntolerance_s = 0".to_owned(), "tolerance_s"),
+            ("[tiktok]\nshop_url = \"ftp://x\"".to_owned(), "shop_url"),
+            ("[tiktok]\nsecret = \"x\"".to_owned(), "secret"),
+        ] {
+            let problem = Config::parse(&text).unwrap_err();
+            assert!(problem.contains(named), "{problem}");
+        }
+    }
+}
