@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ionflux_schemas::fault::Fault;
 use ionflux_schemas::key::ShopKey;
-use ionflux_schemas::letter::Letter;
+use ionflux_schemas::letter::{Letter, holds};
 
 use crate::codec;
 use crate::codec::key;
@@ -31,8 +31,6 @@ pub struct Forget {
     pub words: Vec<Box<str>>,
     /// Whether every letter of the shop goes, whatever is in it.
     pub all: bool,
-    /// Whether bytes hold a word.
-    pub holds: fn(&[u8], &str) -> bool,
 }
 
 /// What was scrubbed for one [`Forget`].
@@ -115,7 +113,7 @@ impl Forget {
     }
 
     fn named_in(&self, letter: &Letter) -> bool {
-        self.all || self.words.iter().any(|word| (self.holds)(&letter.bytes, word))
+        self.all || self.words.iter().any(|word| holds(&letter.bytes, word))
     }
 
     /// Takes the words out of a fault, and with them, or where its letter named somebody, all that
@@ -123,15 +121,15 @@ impl Forget {
     fn blank(&self, fault: &mut Fault, quoted: bool) -> bool {
         let before = fault.clone();
         for text in [&mut fault.subject, &mut fault.reason] {
-            let named = self.words.iter().any(|word| (self.holds)(text.as_bytes(), word));
+            let named = self.words.iter().any(|word| holds(text.as_bytes(), word));
             if named || quoted {
                 *text = unquoted(text);
             }
             for word in &self.words {
-                if (self.holds)(text.as_bytes(), word) {
+                if holds(text.as_bytes(), word) {
                     let left = text.replace(&**word, REDACTED);
                     // Written otherwise than in the request.
-                    let still = (self.holds)(left.as_bytes(), word);
+                    let still = holds(left.as_bytes(), word);
                     *text = if still { REDACTED.into() } else { left.into() };
                 }
             }

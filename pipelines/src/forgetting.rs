@@ -18,7 +18,7 @@ use ionflux_schemas::key::{Id, ShopKey};
 use ionflux_schemas::letter::Letter;
 use ionflux_sources::list::read_delivery;
 use ionflux_sources::reading::Decoded;
-use ionflux_sources::subjects::raw::{LAID_ASIDE, holds};
+use ionflux_sources::subjects::raw::LAID_ASIDE;
 use ionflux_sources::subjects::receipts;
 use ionflux_sources::subjects::requests::{Deed, Request};
 use ionflux_sources::subjects::{REQUEST, Subjects};
@@ -121,7 +121,7 @@ fn forget(request: &Request) -> Forget {
     let shop = ShopKey::new(&*request.workspace, &*request.shop);
     let tells = request.deed == Deed::Tell;
     let words = request.sought_words().filter(|_| !tells).map(Box::from).collect();
-    Forget { shop, words, all: request.deed == Deed::ForgetShop, holds }
+    Forget { shop, words, all: request.deed == Deed::ForgetShop }
 }
 
 /// The orders of a person as the ledger has them, and those the request names.

@@ -52,3 +52,39 @@ impl Letter {
         content_hash(&text)
     }
 }
+
+/// Whether bytes hold a word, in any case and not as a part of a longer one.
+#[must_use]
+pub fn holds(bytes: &[u8], word: &str) -> bool {
+    let word = word.as_bytes();
+    let Some(first) = word.first() else { return false };
+    let part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(first));
+    starts.map(|(at, _)| at).any(|at| {
+        let end = at + word.len();
+        bytes.get(at..end).is_some_and(|found| found.eq_ignore_ascii_case(word))
+            && !part(at.checked_sub(1).and_then(|before| bytes.get(before)))
+            && !part(bytes.get(end))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds;
+
+    #[test]
+    fn a_word_is_found_whole_and_in_any_case() {
+        let bytes = br#"{"id":77,"e":"Ann@X.example", oops 123-4"#;
+        for (word, found) in [
+            ("77", true),
+            ("7", false),
+            ("ann@x.example", true),
+            ("nn@x.example", false),
+            ("123-4", true),
+            ("", false),
+            ("oops 123-45", false),
+        ] {
+            assert_eq!(holds(bytes, word), found, "{word}");
+        }
+    }
+}

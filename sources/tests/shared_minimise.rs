@@ -37,6 +37,9 @@ const PERSONAL: [&str; 14] = [
     "cpf",
 ];
 
+/// What some samples have in place of every text.
+const MASKS: [&str; 3] = ["example string", "2019-01-01 00:00:00.000Z", "https://www.example.com/"];
+
 fn folder(part: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures").join(part);
     if folder.is_dir() {
@@ -103,7 +106,8 @@ fn personal(value: &Value, found: &mut BTreeSet<String>) {
             for (name, value) in members {
                 match value {
                     Value::String(text) if PERSONAL.contains(&name.as_str()) => {
-                        found.extend((text.len() > 4).then(|| text.clone()));
+                        let told = text.len() > 4 && !MASKS.contains(&text.as_str());
+                        found.extend(told.then(|| text.clone()));
                     }
                     other => personal(other, found),
                 }

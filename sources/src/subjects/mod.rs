@@ -49,6 +49,9 @@ pub const SHOP: &str = "ionflux-shop";
 /// The source of deliveries that are nothing but a request about a person.
 pub const SOURCE: &str = "subjects";
 
+/// The source whose bodies may be Avro behind a zero byte.
+const AVRO_SOURCE: &str = "kafka";
+
 /// The keyed place of a state.
 pub struct Subjects {
     folder: PathBuf,
@@ -129,6 +132,9 @@ impl Subjects {
         match minimised {
             Ok(Cow::Borrowed(_)) => {}
             Ok(Cow::Owned(body)) => delivery.body = body.into(),
+            // Records of a topic in Avro, which only a schema can tell apart; they are counted, and
+            // a file for each would be too many.
+            Err(_) if AVRO_SOURCE == &*delivery.source && delivery.body.first() == Some(&0) => {}
             Err(_) => {
                 let laid = Raw::of(&mut delivery);
                 delivery.headers.insert(RAW.into(), (&*laid.name).into());

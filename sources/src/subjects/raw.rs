@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::content_hash;
-use ionflux_schemas::letter::Letter;
+use ionflux_schemas::letter::{Letter, holds};
 
 use super::error::SubjectError;
 use super::requests::{Deed, Request, names, ours};
@@ -41,6 +41,9 @@ impl Raw {
     }
 }
 
+/// Whose a body is, a workspace and a shop, and its bytes.
+type LaidAside = ([Box<str>; 2], Box<[u8]>);
+
 impl Subjects {
     /// Lays a body aside; durable when this returns.
     ///
@@ -59,7 +62,7 @@ impl Subjects {
     }
 
     /// Whose a body is, and its bytes; nothing where it is forgotten.
-    fn laid_aside(&self, name: &str) -> Result<Option<([Box<str>; 2], Box<[u8]>)>, SubjectError> {
+    fn laid_aside(&self, name: &str) -> Result<Option<LaidAside>, SubjectError> {
         let Some(path) = self.raw_path(name) else { return Ok(None) };
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -126,41 +129,5 @@ impl Subjects {
 
     fn raw_path(&self, name: &str) -> Option<PathBuf> {
         ours(name).then(|| self.part("raw", name))
-    }
-}
-
-/// Whether bytes hold a word, in any case and not as a part of a longer one.
-#[must_use]
-pub fn holds(bytes: &[u8], word: &str) -> bool {
-    let word = word.as_bytes();
-    let Some(first) = word.first() else { return false };
-    let part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let starts = bytes.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(first));
-    starts.map(|(at, _)| at).any(|at| {
-        let end = at + word.len();
-        bytes.get(at..end).is_some_and(|found| found.eq_ignore_ascii_case(word))
-            && !part(at.checked_sub(1).and_then(|before| bytes.get(before)))
-            && !part(bytes.get(end))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::holds;
-
-    #[test]
-    fn a_word_is_found_whole_and_in_any_case() {
-        let bytes = br#"{"id":77,"e":"Ann@X.example", oops 123-4"#;
-        for (word, found) in [
-            ("77", true),
-            ("7", false),
-            ("ann@x.example", true),
-            ("nn@x.example", false),
-            ("123-4", true),
-            ("", false),
-            ("oops 123-45", false),
-        ] {
-            assert_eq!(holds(bytes, word), found, "{word}");
-        }
     }
 }

@@ -232,8 +232,8 @@ impl Subjects {
         let mut people = Vec::new();
         for (kind, shop) in scopes {
             let scope = self.scope(&request.workspace, shop, kind);
-            let person = |id: &Box<str>| (scope.person(kind, id), scope.forgotten(kind, id));
-            for person in request.ids.iter().map(person) {
+            for id in &request.ids {
+                let person = (scope.person(kind, id), scope.forgotten(kind, id));
                 if !people.contains(&person) {
                     people.push(person);
                 }
