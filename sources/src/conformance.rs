@@ -33,6 +33,11 @@ const HEADER_BYTES: usize = 512;
 pub struct Described {
     /// Its name in the list.
     pub source: &'static str,
+    /// Whether its deliveries are dated by when they came, as changes made through us are: then
+    /// only the same delivery, read again from elsewhere in the journal, must say the same.
+    pub dated: bool,
+    /// Whether its deliveries say nothing that counts, whatever they hold.
+    pub silent: bool,
     /// Deliveries of every kind it knows, and of some that it does not.
     pub samples: Vec<Sample>,
 }
@@ -121,7 +126,7 @@ pub fn check(scenario: Scenario, source: &Described) -> Result<(), Broken> {
         let delivery = sample.delivery(source.source);
         match scenario {
             Scenario::Meant => meant(sample.meant, &delivery),
-            Scenario::Again => again(&delivery),
+            Scenario::Again => again(&delivery, source.dated),
             Scenario::Tenants => tenants(&delivery),
             Scenario::Unknown => unknown(sample, source),
             Scenario::Headers => headers(&delivery, source),
@@ -205,10 +210,11 @@ fn meant(meant: Meant, delivery: &Delivery) -> Result<(), String> {
     as_meant.then_some(()).ok_or_else(said)
 }
 
-fn again(delivery: &Delivery) -> Result<(), String> {
+fn again(delivery: &Delivery, dated: bool) -> Result<(), String> {
     let first = holds(delivery)?;
-    let late =
-        Delivery { received_at: UtcMs(delivery.received_at.0 + 86_400_000), ..delivery.clone() };
+    let wait_ms = if dated { 0 } else { 86_400_000 };
+    let received_at = UtcMs(delivery.received_at.0 + wait_ms);
+    let late = Delivery { received_at, ..delivery.clone() };
     let second = read_delivery(&late, Position(1_000_007));
     // An equal version of an equal event is a duplicate, which counts nothing.
     if (&first.envelopes, &first.faults) != (&second.envelopes, &second.faults) {

@@ -1,4 +1,4 @@
-//! Shopify's samples.
+//! Shopify's samples: webhooks, and what was asked for.
 
 use ionflux_sources::conformance::{Described, Meant, Sample};
 use ionflux_sources::shopify::delivery::SOURCE;
@@ -30,7 +30,7 @@ fn sample(name: &'static str, topic: &'static str, meant: Meant, body: Vec<u8>) 
 pub fn webhooks() -> Described {
     let fixture =
         |name, topic, count, text: &str| sample(name, topic, Meant::Good(count), body(text));
-    let product = |id: u32| format!("{{\"id\":{id},\"title\":\"a product\"}}").into_bytes();
+    let fulfillment = |id: u32| format!("{{\"id\":{id},\"status\":\"success\"}}").into_bytes();
     let (order, text) = ("orders/create", |text: &str| text.as_bytes().to_vec());
     let mut test = sample("a test", order, Meant::Unknown(2), text("{\"id\":1}"));
     test.headers.push(("x-shopify-test", "true"));
@@ -54,17 +54,63 @@ pub fn webhooks() -> Described {
         fixture(
             "a shop",
             "shop/update",
-            1,
+            2,
             include_str!("../../fixtures/shopify/shop_update.json"),
         ),
         sample("two orders of a customer", "customers/redact", Meant::Good(2), text(REDACTED)),
         sample("half an order", order, Meant::Broken, text("{\"id\":1,\"line_items\":[{")),
         sample("an order without anything", order, Meant::Broken, text("{\"id\":1}")),
         sample("no text", order, Meant::Broken, vec![0xff; 40]),
-        sample("a product", "products/update", Meant::Unknown(1), product(1)),
-        sample("another product", "products/update", Meant::Unknown(1), product(2)),
+        sample("a fulfillment", "fulfillments/update", Meant::Unknown(1), fulfillment(1)),
+        sample("another fulfillment", "fulfillments/update", Meant::Unknown(1), fulfillment(2)),
         test,
         other_test,
     ];
-    Described { source: SOURCE, samples }
+    Described { source: SOURCE, dated: false, silent: false, samples }
 }
+
+/// Orders and products as the Admin API tells them.
+pub fn admin() -> Described {
+    let told = |name, kind, meant, body: &str| {
+        let headers = vec![
+            ("kind", kind),
+            ("read-at", "1772323200000"),
+            ("x-shopify-shop-domain", "a.myshopify.com"),
+        ];
+        Sample { name, meant, headers, body: body.as_bytes().to_vec() }
+    };
+    let samples = vec![
+        told("an order", "order", Meant::Good(3), NODE),
+        told("a product", "product", Meant::Good(2), PRODUCT),
+        told("the shop", "shop", Meant::Good(1), SHOP),
+        told("half an order", "order", Meant::Broken, &NODE[..200]),
+        told("a line of no order", "stray", Meant::Broken, "{\"id\":1}"),
+        told("an order without anything", "order", Meant::Broken, "{\"id\":1}"),
+        told("a draft", "draft", Meant::Unknown(1), "{\"id\":1}"),
+        told("another draft", "draft", Meant::Unknown(1), "{\"id\":2}"),
+    ];
+    Described { source: "shopify-admin", dated: false, silent: false, samples }
+}
+
+const NODE: &str = r#"{"__typename":"Order","id":"gid://shopify/Order/7",
+    "createdAt":"2026-03-01T09:30:00Z","processedAt":"2026-03-01T09:30:00Z",
+    "updatedAt":"2026-03-01T09:30:05Z","test":false,"currencyCode":"EUR","taxesIncluded":false,
+    "sourceName":"web","customer":{"id":"gid://shopify/Customer/77"},
+    "totalPriceSet":{"shopMoney":{"amount":"10.10","currencyCode":"EUR"}},
+    "totalTaxSet":{"shopMoney":{"amount":"0.0","currencyCode":"EUR"}},
+    "transactions":[{"id":"gid://shopify/OrderTransaction/7","kind":"SALE","status":"SUCCESS",
+    "test":false,"gateway":"shopify_payments","createdAt":"2026-03-01T09:30:01Z",
+    "processedAt":"2026-03-01T09:30:01Z",
+    "amountSet":{"shopMoney":{"amount":"10.10","currencyCode":"EUR"}},"fees":[]}],
+    "lineItems":[{"__typename":"LineItem","id":"gid://shopify/LineItem/71","title":"Cup",
+    "quantity":1,"isGiftCard":false,"requiresShipping":true,
+    "product":{"id":"gid://shopify/Product/1"},
+    "originalUnitPriceSet":{"shopMoney":{"amount":"10.10","currencyCode":"EUR"}},
+    "discountAllocations":[],"taxLines":[]}],"shippingLines":[],"refunds":[]}"#;
+const PRODUCT: &str = r#"{"__typename":"Product","id":"gid://shopify/Product/1","title":"Cup",
+    "status":"ACTIVE","updatedAt":"2026-02-02T00:00:00Z","variants":[{
+    "__typename":"ProductVariant","id":"gid://shopify/ProductVariant/10","sku":"CUP",
+    "price":"10.10","inventoryItem":{"id":"gid://shopify/InventoryItem/10",
+    "updatedAt":"2026-02-01T00:00:00Z","unitCost":{"amount":"4.50","currencyCode":"EUR"}}}]}"#;
+const SHOP: &str = r#"{"id":"gid://shopify/Shop/1","name":"A","myshopifyDomain":"a.myshopify.com",
+    "currencyCode":"EUR","ianaTimezone":"Europe/Berlin","updatedAt":"2026-02-01T00:00:00Z"}"#;
