@@ -38,6 +38,7 @@ use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::shopify::door;
 use ionflux_sources::shopify::signature::Secrets;
+use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 type Failure = Box<dyn std::error::Error>;
@@ -104,11 +105,10 @@ impl Bench {
         let (journal, opened) = Journal::open(files, Limits::new(20 << 30))?;
         let metrics = JournalMetrics::new(&registry)?;
         let inbox = Inbox::open(Scribe::new(journal, &opened, Arc::clone(&clock), metrics))?;
-        let doors = Doors::new(
-            Intake::new(inbox.clone(), Privacy::Untouched),
-            Arc::clone(&clock),
-            &registry,
-        )?;
+        let subjects = Arc::new(Subjects::open(&state.subjects(), Arc::clone(&clock))?);
+        let privacy = Privacy::Minimised(Arc::clone(&subjects));
+        let intake = Intake::new(inbox.clone(), privacy);
+        let doors = Doors::new(intake, Arc::clone(&clock), &registry)?;
         let secrets = BTreeMap::from([("acme".to_owned(), Secrets::new([SECRET]))]);
         let bare = post(|_body: Bytes| async { StatusCode::OK });
         let doors = door::router(doors, secrets).route(BARE, bare);
@@ -130,6 +130,7 @@ impl Bench {
             meter: Meter::new(&registry).map_err(said)?,
             board: Arc::new(HealthBoard::default()),
             workers,
+            subjects: Some(subjects),
         };
         let live = Live::start(parts, || {}).map_err(said)?;
         Ok(Self { service, inbox, live })

@@ -39,7 +39,7 @@ pub enum BaseZone {
 }
 
 /// What an epoch says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Orders, refunds, edits, rows and zones, in any order.
     pub envelopes: Vec<Envelope>,

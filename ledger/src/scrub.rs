@@ -25,7 +25,7 @@ use crate::ledger::Ledger;
 const REDACTED: &str = "redacted";
 
 /// Whom to forget in what could not be counted.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Forget {
     /// Whose faults; all of the workspace where the shop's name is empty.
     pub shop: ShopKey,

@@ -98,6 +98,7 @@ impl Told {
             letters: self.letters.iter().map(|n| letter(*n)).collect(),
             resolved: self.resolved.iter().map(|n| fault(*n).id()).collect(),
             progress: progress.map(|at| ("journal".into(), vec![*at])).collect(),
+            ..Said::default()
         }
     }
 }

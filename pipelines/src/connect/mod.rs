@@ -65,8 +65,8 @@ const SOURCES: &[Connect] = &[
     tiktok::connect,
     platform::connect,
     settings::connect,
-    kafka::connect,
     subjects::connect,
+    kafka::connect,
 ];
 
 /// Connects every source of a configuration.

@@ -197,7 +197,7 @@ mod tests {
         let metrics = JournalMetrics::new(&prometheus::Registry::new()).unwrap();
         let inbox = Inbox::open(Scribe::new(journal, &opened, clock, metrics)).unwrap();
         let known = Known::new(8);
-        let intake = Intake::new(inbox.clone(), Privacy::Untouched);
+        let intake = Intake::new(inbox.clone(), crate::intake::Privacy::Untouched);
         (Keeper::new(intake, Arc::clone(&known), Arc::new(|_, _, _| false)), known, inbox)
     }
 

@@ -26,10 +26,10 @@ pub enum Shape {
     Shop,
     /// The request to forget a customer.
     Redaction,
-    /// Another request about people, of which nothing counts.
-    Request,
     /// Something beside orders.
     Beside(Beside),
+    /// Another request about people, of which nothing counts.
+    Request,
     /// Nothing but an id: a deletion.
     Id,
     /// Something that no view counts.

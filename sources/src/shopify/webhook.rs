@@ -96,8 +96,8 @@ const TOPICS: &[(&str, Shape)] = &[
     ("app_subscriptions/update", Shape::Beside(Beside::Subscription)),
     ("bulk_operations/finish", Shape::Beside(Beside::BulkOperation)),
     ("customers/redact", Shape::Redaction),
-    ("shop/redact", Shape::Request),
     ("customers/data_request", Shape::Request),
+    ("shop/redact", Shape::Request),
 ];
 
 /// What a topic's body is.
