@@ -28,8 +28,8 @@ pub struct Dossier {
     pub buyer: Option<(Version, Id)>,
     /// The order was removed from all reports; nothing undoes that.
     pub deleted: bool,
-    /// The buyer asked to be forgotten: no id of a platform is held, whatever was or will be said. A
-    /// pseudonym stays: without the vault's link it is a number and nobody.
+    /// The buyer asked to be forgotten: no id of a platform is held, whatever was or will be said.
+    /// A pseudonym stays: without the vault's link it is a number and nobody.
     pub redacted: bool,
     /// The latest version of each refund.
     pub refunds: BTreeMap<Id, (Version, Refund)>,

@@ -17,7 +17,6 @@ use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::{Epoch, Zone};
 
 use crate::codec::{self, CodecError, key};
-use crate::dossier::Dossier;
 use crate::entities::{Entities, Table, Write};
 use crate::error::LedgerError;
 use crate::numbers::Numbers;
@@ -58,12 +57,12 @@ pub struct Said {
 
 /// The latest version of every entity of every shop.
 pub struct Ledger {
-    entities: Box<dyn Entities>,
+    pub(crate) entities: Box<dyn Entities>,
     dictionary: Arc<Dictionary>,
     base: Option<Zone>,
     workers: usize,
     shops: Arc<Shops>,
-    directory: Directory,
+    pub(crate) directory: Directory,
     stats: Stats,
     scrubbed: Vec<Scrubbed>,
 }
@@ -232,25 +231,6 @@ impl Ledger {
         each: impl FnMut(ShopKey, Version, Entity) -> Result<(), E>,
     ) -> Result<(), E> {
         records::each(self.entities.scan(Table::Records, &[kind as u8]), each)
-    }
-
-    /// Gives every dossier of a shop, in no particular order.
-    ///
-    /// # Errors
-    /// [`LedgerError`] if the store cannot be read, or what `each` fails with.
-    pub fn for_each_dossier<E: From<LedgerError>>(
-        &self,
-        shop: &ShopKey,
-        mut each: impl FnMut(Dossier) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Some(shop) = self.directory.place(shop) else { return Ok(()) };
-        for shard in 0..key::SHARDS as u8 {
-            for entry in self.entities.scan(Table::Dossiers, &key::shop_in_shard(shard, shop)) {
-                let (_, value) = entry.map_err(LedgerError::from)?;
-                each(codec::dossier::decode(&value).map_err(LedgerError::from)?)?;
-            }
-        }
-        Ok(())
     }
 
     /// The shops and their calendars, kept up to date by this ledger.

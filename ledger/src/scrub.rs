@@ -15,9 +15,11 @@ use ionflux_schemas::letter::{Letter, holds};
 
 use crate::codec;
 use crate::codec::key;
+use crate::dossier::Dossier;
 use crate::entities::{Entities, Table};
 use crate::error::LedgerError;
 use crate::faults::{self, Told};
+use crate::ledger::Ledger;
 
 /// What takes the place of a word.
 const REDACTED: &str = "redacted";
@@ -40,6 +42,27 @@ pub struct Scrubbed {
     pub letters: u64,
     /// Faults that lost words.
     pub faults: u64,
+}
+
+impl Ledger {
+    /// Gives every dossier of a shop, in no particular order.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the store cannot be read, or what `each` fails with.
+    pub fn for_each_dossier<E: From<LedgerError>>(
+        &self,
+        shop: &ShopKey,
+        mut each: impl FnMut(Dossier) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(shop) = self.directory.place(shop) else { return Ok(()) };
+        for shard in 0..key::SHARDS as u8 {
+            for entry in self.entities.scan(Table::Dossiers, &key::shop_in_shard(shard, shop)) {
+                let (_, value) = entry.map_err(LedgerError::from)?;
+                each(codec::dossier::decode(&value).map_err(LedgerError::from)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Turns what names somebody into what does not, in what an epoch tells and in what is held.

@@ -98,18 +98,6 @@ impl Intake {
     pub fn ask_again(&self, request: &Request) -> Result<Position, Refused> {
         self.inbox.deliver_blocking(request.delivery())
     }
-
-    /// Up to where everything is kept.
-    #[must_use]
-    pub fn durable_end(&self) -> Position {
-        *self.inbox.durable().borrow()
-    }
-
-    /// A reader of what was kept, from the start of a record on.
-    #[must_use]
-    pub fn read(&self, from: Position) -> Reader {
-        self.inbox.read(from)
-    }
 }
 
 /// Writes down what must be on disk before the delivery is.

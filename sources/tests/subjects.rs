@@ -106,7 +106,8 @@ fn order(id: u32) -> String {
         "name":"#1001","browser_ip":"{ip}","note":"{note}","line_items":[{{"id":1,"quantity":1,
         "price":"9.00","product_id":5,"properties":[{{"name":"For","value":"{last}"}}]}}],
         "customer":{{"id":{customer},"email":"{email}","last_name":"{last}","phone":"{phone}",
-        "default_address":{{"address1":"{street}"}}}},"shipping_address":{{"address1":"{street}"}}}}"##
+        "default_address":{{"address1":"{street}"}}}},
+        "shipping_address":{{"address1":"{street}"}}}}"##
     )
 }
 
