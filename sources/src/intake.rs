@@ -75,6 +75,18 @@ impl Intake {
         self.inbox.deliver_blocking(delivery)
     }
 
+    /// Up to where everything is kept.
+    #[must_use]
+    pub fn durable_end(&self) -> Position {
+        *self.inbox.durable().borrow()
+    }
+
+    /// A reader of what was kept, from the start of a record on.
+    #[must_use]
+    pub fn read(&self, from: Position) -> Reader {
+        self.inbox.read(from)
+    }
+
     /// Takes a request about a person down, and gives its position once it is durable: it is
     /// carried out from then on.
     ///

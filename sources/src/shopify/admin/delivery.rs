@@ -10,11 +10,11 @@ use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::fault::{FaultKind, Place};
 use ionflux_schemas::time::UtcMs;
 
-use super::{product, transaction};
 use crate::draft::delivered;
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::body;
 use crate::shopify::delivery::named;
+use crate::shopify::entities::{self, Beside};
 use crate::shopify::record::{Outcome, Record, field};
 use crate::shopify::webhook::parse;
 use crate::shopify::{order, zone};
@@ -66,12 +66,8 @@ fn outcomes(body: &[u8], kind: &str, record: &Record<'_>) -> Result<Vec<Outcome>
     let text = std::str::from_utf8(body)
         .map_err(|_| Refusal::new(FaultKind::Syntax, "", "not valid UTF-8"))?;
     match kind {
-        ORDER => {
-            let mut outcomes = order::decode(&parse::<body::Order<'_>>(text)?, record);
-            outcomes.extend(transaction::decode(text, record));
-            Ok(outcomes)
-        }
-        PRODUCT => product::decode(text, record),
+        ORDER => Ok(order::decode(&parse::<body::Order<'_>>(text)?, record)),
+        PRODUCT => entities::decode(Beside::Product, text, record),
         THE_SHOP => Ok(vec![zone::decode(&parse::<body::Shop<'_>>(text)?, record)]),
         STRAY => {
             // What is no JSON says so; what is, is at least no order and no product.

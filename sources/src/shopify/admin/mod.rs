@@ -19,20 +19,17 @@ mod backfill;
 mod bulk;
 mod client;
 mod courier;
+pub mod delivery;
 mod download;
 mod error;
 mod gather;
 mod groups;
 mod node;
 mod pace;
-mod product;
+pub mod poll;
 mod queries;
 mod sweep;
 mod tools;
-mod transaction;
-
-pub mod delivery;
-pub mod poll;
 pub mod totals;
 
 pub use account::{API_VERSION, API_VERSION_MIN, Account, Token, version_known};

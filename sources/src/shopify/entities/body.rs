@@ -63,6 +63,9 @@ pub struct Transaction<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Fee<'a> {
     pub amount: Price<'a>,
+    /// The tax on the fee, beyond it.
+    #[serde(alias = "taxAmount")]
+    pub tax: Option<Price<'a>>,
 }
 
 /// A chargeback or an inquiry.

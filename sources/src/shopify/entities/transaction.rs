@@ -7,6 +7,8 @@
 //! end, and from less to more that is known of it. How far it has come leads the version; then
 //! its instant, then its content.
 
+use std::iter;
+
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::entity::{Body, Entity, Transaction};
 use ionflux_schemas::event::Event;
@@ -115,12 +117,12 @@ fn reached(transaction: &Transaction, shops: bool) -> i64 {
     status * 4 + i64::from(transaction.fee.is_some()) * 2 + i64::from(shops)
 }
 
-/// What the gateway kept; unknown where any fee is in another currency than the transaction.
+/// What the gateway kept, with the tax on it; unknown where any fee is in another currency than the transaction.
 fn fee(transaction: &body::Transaction<'_>, coin: Coin) -> Result<Option<i64>, Refusal> {
     let fees = each(&transaction.fees);
     let mut sum = 0_i128;
-    for fee in fees {
-        let Amount { amount, currency_code } = fee.amount.amount;
+    for price in fees.iter().flat_map(|fee| iter::once(&fee.amount).chain(&fee.tax)) {
+        let Amount { amount, currency_code } = price.amount;
         if code(currency_code).is_some_and(|code| !code.eq_ignore_ascii_case(coin.0.code())) {
             return Ok(None);
         }
