@@ -62,12 +62,10 @@ fn all(name: &str, currency: Option<&str>) -> Option<Decoded> {
 }
 
 /// Topics that are stored and counted as such, and no more.
-const NOT_COUNTED: [&str; 6] = [
-    "customers/data_request",
+const NOT_COUNTED: [&str; 4] = [
     "draft_orders/create",
     "orders/risk_assessment_changed",
     "returns/approve",
-    "shop/redact",
     "tender_transactions/create",
 ];
 
@@ -137,7 +135,9 @@ fn every_webhook_sample_is_decoded_by_its_topic() {
             ..Webhook::default()
         };
         let outcomes = records(&webhook, &setting(None));
-        assert!(!outcomes.is_empty(), "{name}");
+        // Requests about people say nothing that counts; whoever feeds the ledger carries them out.
+        let request = ["customers/data_request", "shop/redact"].contains(&&*topic);
+        assert_eq!(outcomes.is_empty(), request, "{name}");
         for outcome in outcomes {
             match outcome {
                 Ok(envelopes) => assert!(!envelopes.is_empty(), "{name}"),

@@ -80,7 +80,7 @@ pub fn admin() -> Described {
         Sample { name, meant, headers, body: body.as_bytes().to_vec() }
     };
     let samples = vec![
-        told("an order", "order", Meant::Good(3), NODE),
+        told("an order", "order", Meant::Good(2), NODE),
         told("a product", "product", Meant::Good(2), PRODUCT),
         told("the shop", "shop", Meant::Good(1), SHOP),
         told("half an order", "order", Meant::Broken, &NODE[..200]),

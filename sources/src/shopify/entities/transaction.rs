@@ -117,7 +117,8 @@ fn reached(transaction: &Transaction, shops: bool) -> i64 {
     status * 4 + i64::from(transaction.fee.is_some()) * 2 + i64::from(shops)
 }
 
-/// What the gateway kept, with the tax on it; unknown where any fee is in another currency than the transaction.
+/// What the gateway kept, with the tax on it; unknown where a fee is in another currency than the
+/// transaction.
 fn fee(transaction: &body::Transaction<'_>, coin: Coin) -> Result<Option<i64>, Refusal> {
     let fees = each(&transaction.fees);
     let mut sum = 0_i128;
