@@ -61,6 +61,17 @@ pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> De
     delivered(Decoded { letter: None, ..decoded }, delivery, position, setting)
 }
 
+/// A message as JSON without its frame, under the workspace that it names; as it came where it
+/// cannot be told apart. In the journal it is then read without its schema, and what no view needs
+/// of a person can be taken out of it.
+#[must_use]
+pub fn plain(delivery: Delivery) -> Delivery {
+    let Ok(event) = event(&delivery, &Setting::of_delivery(&delivery)) else { return delivery };
+    let Delivery { source, received_at, mut headers, .. } = delivery;
+    headers.retain(|name, _| ![SCHEMA, JSON_SCHEMA].contains(&&**name));
+    Delivery { source, workspace: event.workspace, received_at, headers, body: event.body }
+}
+
 /// The event inside, as its own door would have taken it.
 fn event(delivery: &Delivery, setting: &Setting) -> Result<Delivery, Refusal> {
     let topic = delivery.headers.get(TOPIC).map_or("", |topic| topic);

@@ -11,7 +11,7 @@ use ionflux_schemas::key::Id;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::delivery::{
-    CLUSTER, JSON_SCHEMA, KEY, OFFSET, PARTITION, SCHEMA, SOURCE, TOPIC, TROUBLE,
+    CLUSTER, JSON_SCHEMA, KEY, OFFSET, PARTITION, SCHEMA, SOURCE, TOPIC, TROUBLE, plain,
 };
 use super::metrics::KafkaMetrics;
 use super::progress::Partition;
@@ -116,7 +116,8 @@ impl Framer {
         }
         let workspace = workspace_of(&self.patterns, topic).unwrap_or_default().into();
         let received_at = self.clock.now();
-        Ok(Some(Delivery { source: SOURCE.into(), workspace, received_at, headers, body }))
+        let source = SOURCE.into();
+        Ok(Some(plain(Delivery { source, workspace, received_at, headers, body })))
     }
 
     /// The header that says the schema of an id; or why there never will be one.

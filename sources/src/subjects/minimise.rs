@@ -27,7 +27,7 @@ const DOCUMENTS_MAX: usize = 4;
 /// A body after what the rules take out of it. Several documents may stand one after another.
 ///
 /// # Errors
-/// [`Broken`] where it is no JSON.
+/// A body that is no JSON.
 pub fn minimise<'a>(
     body: &'a [u8],
     rules: &Rules,

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ionflux_schemas::delivery::Delivery;
+use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::entity::{Body, Entity};
 use ionflux_schemas::event::{Envelope, Event};
 use ionflux_schemas::key::Id;
@@ -39,6 +39,8 @@ use self::requests::Request;
 use self::table::{Kind, Rules};
 use self::vault::Vault;
 use crate::clock::Clock;
+use crate::list::read_delivery;
+use crate::tiktok::api::SHOP as TIKTOK_SHOP;
 
 /// The header of a delivery that is a request about a person, or comes with one: its id.
 pub const REQUEST: &str = "ionflux-request";
@@ -49,8 +51,8 @@ pub const SHOP: &str = "ionflux-shop";
 /// The source of deliveries that are nothing but a request about a person.
 pub const SOURCE: &str = "subjects";
 
-/// The source whose bodies may be Avro behind a zero byte.
-const AVRO_SOURCE: &str = "kafka";
+/// The sources whose bodies name their shop in a form that their readers know.
+const NAMED_INSIDE: [&str; 2] = [crate::platform::read::SOURCE, crate::kafka::delivery::SOURCE];
 
 /// The keyed place of a state.
 pub struct Subjects {
@@ -125,16 +127,14 @@ impl Subjects {
         let Some(rules) = Rules::of(&delivery) else {
             return Ok(Prepared { delivery, after, request, raw });
         };
-        let mut names = self.names(&delivery.workspace, shop_of(&delivery));
+        let shop = shop_of(&delivery);
+        let mut names = self.names(&delivery.workspace, &shop);
         let minimised = minimise(&delivery.body, &rules, &mut |kind, id| names.name(kind, id));
         after = after.max(names.after);
         names.failed.map_or(Ok(()), Err)?;
         match minimised {
             Ok(Cow::Borrowed(_)) => {}
             Ok(Cow::Owned(body)) => delivery.body = body.into(),
-            // Records of a topic in Avro, which only a schema can tell apart; they are counted, and
-            // a file for each would be too many.
-            Err(_) if AVRO_SOURCE == &*delivery.source && delivery.body.first() == Some(&0) => {}
             Err(_) => {
                 let laid = Raw::of(&mut delivery);
                 delivery.headers.insert(RAW.into(), (&*laid.name).into());
@@ -222,9 +222,18 @@ impl Names<'_> {
     }
 }
 
-/// The shop that a delivery is about, as its headers say; empty where only the body knows.
-fn shop_of(delivery: &Delivery) -> &str {
-    let named = ["x-shopify-shop-domain", "shopify-shop-domain", SHOP];
-    let shop = named.iter().find_map(|name| delivery.headers.get(*name));
-    shop.map_or("", |shop| shop.trim())
+/// The shop that a delivery is about: as its headers say, or as its reader finds it in the body.
+/// One person of one shop has one name, whichever way the news came.
+fn shop_of(delivery: &Delivery) -> Cow<'_, str> {
+    let named = ["x-shopify-shop-domain", "shopify-shop-domain", TIKTOK_SHOP, SHOP];
+    if let Some(shop) = named.iter().find_map(|name| delivery.headers.get(*name)) {
+        return shop.trim().into();
+    }
+    if !NAMED_INSIDE.contains(&&*delivery.source) {
+        return "".into();
+    }
+    let said = read_delivery(delivery, Position(0));
+    let shop = said.envelopes.first().map(|envelope| &envelope.shop.shop);
+    let shop = shop.or_else(|| said.faults.first().map(|fault| &fault.shop.shop));
+    shop.map_or_else(String::new, ToString::to_string).into()
 }
