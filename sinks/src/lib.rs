@@ -17,6 +17,7 @@ pub mod retry;
 
 pub mod files;
 pub mod memory;
+pub mod timescale;
 
 pub mod conformance;
 pub mod history;
