@@ -102,7 +102,6 @@ pub(super) fn removal(kind: Kind, schema: &str, name: &str) -> Vec<String> {
 pub(super) struct Layout {
     pub(super) tables: Vec<Table>,
     pub(super) objects: Vec<Object>,
-    pub(super) extension: Extension,
     /// Of everything.
     pub(super) checksum: String,
 }
@@ -129,7 +128,7 @@ impl Layout {
         for object in &objects {
             whole.push_str(&object.checksum());
         }
-        Self { tables: tables.to_vec(), objects, extension, checksum: digest(&whole) }
+        Self { tables: tables.to_vec(), objects, checksum: digest(&whole) }
     }
 }
 
