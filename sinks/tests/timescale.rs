@@ -10,8 +10,10 @@ mod timescale_rig;
 
 use std::sync::Arc;
 
+use ionflux_schemas::currency::Currency;
+use ionflux_schemas::money::Money;
 use ionflux_schemas::snapshot::Change;
-use ionflux_schemas::time::{Epoch, UtcMs};
+use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::conformance::{SCENARIOS, check};
 use ionflux_sinks::history::{COUNTS, History, SALES, VIEWS};
@@ -289,6 +291,46 @@ async fn keys_of_any_length_and_letters_come_change_and_go() {
     let last = keys[1..].iter().map(|key| change(row(key, 2), None)).collect();
     sink.write(&counts(Some(3), 4, last)).await.unwrap();
     assert_eq!(database.texts(count).await, ["1 2"]);
+    database.end().await;
+}
+
+#[tokio::test]
+async fn amounts_arrive_to_the_last_digit() {
+    let Some(mut database) = Database::new().await else { return };
+    let mut seed = 1_u128;
+    let mut amount = |at: i32| {
+        seed = seed.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(1);
+        let sign = if at % 2 == 0 { 1 } else { -1 };
+        let minor = sign * (seed >> 1) as i128 / 10_i128.pow(4 + at as u32 % 34);
+        Money::new(minor, Currency::parse(["EUR", "JPY", "KWD", "CLF"][at as usize % 4]).unwrap())
+    };
+    let amounts: Vec<Money> = (0..800).map(&mut amount).collect();
+    let rows = (0..).zip(&amounts).map(|(at, money)| {
+        let (day, at) = (Value::Day(Day(at)), Value::Instant(UtcMs(0)));
+        let row = vec![Value::text("w"), day, Value::Money(*money), Value::Null, at];
+        Change { old: None, new: Some(Row(row)) }
+    });
+    let batch = Outgoing { views: vec![(&SALES, rows.collect())], ..counts(None, 1, vec![]) };
+    database.sink_of(&VIEWS).write(&batch).await.unwrap();
+    let held = "SELECT net::text FROM ionflux.conformance_sales ORDER BY day";
+    let expected = amounts.iter().map(|money| {
+        let text = money.to_string();
+        let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let zeros = "0".repeat(4 - decimals);
+        if decimals == 0 { format!("{text}.{zeros}") } else { format!("{text}{zeros}") }
+    });
+    // Minus nothing is nothing.
+    let expected: Vec<String> = expected.map(|text| text.replace("-0.0000", "0.0000")).collect();
+    assert_eq!(database.texts(held).await, expected);
+    let huge = Value::Money(Money::new(i128::MAX, Currency::parse("EUR").unwrap()));
+    let row =
+        vec![Value::text("w"), Value::Day(Day(0)), huge, Value::Null, Value::Instant(UtcMs(0))];
+    let change = Change { old: None, new: Some(Row(row)) };
+    let batch = Outgoing { views: vec![(&SALES, vec![change])], ..counts(None, 2, vec![]) };
+    let error = database.sink_of(&VIEWS).write(&batch).await.unwrap_err();
+    let what =
+        "PostgreSQL: the view conformance_sales: a value of the column net has over 38 digits";
+    assert!(!error.passing() && error.to_string() == what, "{error}");
     database.end().await;
 }
 

@@ -47,15 +47,6 @@ impl<'a> Diff<'a> {
     }
 }
 
-impl<'a> Diff<'a> {
-    /// The rows that change and the rows that come, in the order of their keys.
-    pub(super) fn brought(&self) -> Vec<&'a Row> {
-        let mut rows = [self.changed.as_slice(), self.new.as_slice()].concat();
-        rows.sort_by(|a, b| by_key(self.table, a, b));
-        rows
-    }
-}
-
 fn by_key(table: &Table, a: &Row, b: &Row) -> Ordering {
     let mut places = table.schema.key.iter();
     let different = places.find_map(|at| match a.0[*at].cmp(&b.0[*at]) {

@@ -27,9 +27,6 @@ use crate::sink::{Mark, Outgoing};
 /// How much goes to the server at a time, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// From how many changed rows on it is faster to remove them and copy them in than to update them.
-const BULK_ROWS: usize = 2_000;
-
 /// Whether the tables hold what the program thinks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
@@ -131,20 +128,15 @@ fn mark(to: &Mark, as_of: UtcMs) -> Result<String, SinkError> {
 /// Changes to rows that are there.
 async fn change(session: &mut Session, diff: &Diff<'_>, trust: Trust) -> Result<(), Stop> {
     let table = diff.table;
-    // Few rows are updated in place, which leaves the index alone. Many go out and come in anew.
-    let bulk = trust == Trust::Full && diff.changed.len() >= BULK_ROWS;
     let staged = diff.gone.iter().map(|row| (*row, true));
-    let staged = staged.chain(diff.changed.iter().map(|row| (*row, bulk)));
+    let staged = staged.chain(diff.changed.iter().map(|row| (*row, false)));
     let strange: &[&Row] = if trust == Trust::Full { &[] } else { &diff.new };
     let staged = staged.chain(strange.iter().map(|row| (*row, false)));
     if staged.clone().next().is_some() {
         stage(session, table, staged).await?;
     }
-    if bulk || !diff.gone.is_empty() {
+    if !diff.gone.is_empty() {
         session.run("delete rows", &table.delete_gone()).await?;
-    }
-    if bulk {
-        return insert(session, table, &diff.brought()).await;
     }
     if trust == Trust::None {
         if !diff.changed.is_empty() || !diff.new.is_empty() {
