@@ -93,7 +93,8 @@ fn count(workspace: &str, units: i64) -> Row {
 }
 
 const PLACES: &str = "SELECT oid::text, relname::text FROM pg_class \
-     WHERE relnamespace::regnamespace::text LIKE 'ionflux%' AND relkind IN ('r', 'v') ORDER BY 2, 1";
+     WHERE relnamespace::regnamespace::text LIKE 'ionflux%' AND relkind IN ('r', 'v') \
+     ORDER BY 2, 1";
 
 #[tokio::test]
 async fn a_second_program_changes_nothing_and_a_dropped_table_comes_again() {
@@ -104,7 +105,6 @@ async fn a_second_program_changes_nothing_and_a_dropped_table_comes_again() {
     let before = database.texts(PLACES).await;
     assert_eq!(database.sink_of(&VIEWS).resume().await.unwrap(), Some(MARK));
     assert_eq!(database.texts(PLACES).await, before);
-    // Another retention is no other table.
     let versions = "SELECT version::text, name FROM ionflux.sink_migrations ORDER BY 1";
     assert_eq!(database.texts(versions).await, ["1 mark", "2 readers"]);
     // A view less is a table less, and the others stay as they are.

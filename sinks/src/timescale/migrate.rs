@@ -84,8 +84,8 @@ async fn base(session: &mut Session) -> Result<(), SinkError> {
             session.run("migrate", &format!("CREATE SCHEMA {schema}")).await?;
         }
     }
-    let versions = "CREATE TABLE IF NOT EXISTS ionflux.sink_migrations (version bigint PRIMARY KEY, \
-                    name text NOT NULL, checksum text NOT NULL, \
+    let versions = "CREATE TABLE IF NOT EXISTS ionflux.sink_migrations (\
+                    version bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, \
                     applied_at timestamptz NOT NULL DEFAULT now())";
     session.run("migrate", versions).await?;
     let applied = "SELECT version::text, checksum FROM ionflux.sink_migrations ORDER BY version";

@@ -44,7 +44,7 @@ const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load',
 /// A snapshot may touch any number of rows of the columnstore.
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
-/// The target's mark, once no write that was given up can still change it: such a one holds the row.
+/// The target's mark, once no write that was given up can still change it: that one holds the row.
 const ASK: &str =
     "SELECT state::text, epoch::text, layout FROM ionflux.sink_mark WHERE one FOR UPDATE";
 

@@ -271,7 +271,8 @@ mod tests {
         assert_eq!(table.time().unwrap().name, "day");
         assert_eq!(
             table.definition()[1],
-            "COMMENT ON TABLE ionflux.\"conformance_sales\" IS 'Sums of the suite, by shop and day.'"
+            "COMMENT ON TABLE ionflux.\"conformance_sales\" IS \
+             'Sums of the suite, by shop and day.'"
         );
         assert!(Table::new(&COUNTS).unwrap().time().is_none());
     }
@@ -282,7 +283,8 @@ mod tests {
         assert_eq!(
             delete,
             "DELETE FROM ionflux.\"conformance_counts\" AS t WHERE NOT EXISTS (SELECT FROM \
-             pg_temp.\"stage_conformance_counts\" AS s WHERE t.\"workspace_id\" = s.\"workspace_id\")"
+             pg_temp.\"stage_conformance_counts\" AS s WHERE \
+             t.\"workspace_id\" = s.\"workspace_id\")"
         );
         assert!(update.ends_with("AND (t.\"units\") IS DISTINCT FROM (s.\"units\")"), "{update}");
         assert!(insert.contains("AS s WHERE NOT EXISTS"), "{insert}");

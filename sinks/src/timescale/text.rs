@@ -1,8 +1,8 @@
 //! Text as PostgreSQL can hold it.
 //!
 //! Invariant: two texts that differ stay different. U+0000, which no text of PostgreSQL can hold,
-//! becomes U+2400 and `0`, and U+2400 itself becomes two of them, so that all of it reads back. Only
-//! a text of a key that no index could hold is cut: its head, U+2400, `~` and its SHA-256.
+//! becomes U+2400 and `0`, and U+2400 itself becomes two of them, so that all of it reads back.
+//! Only a text of a key that no index could hold is cut: its head, U+2400, `~` and its SHA-256.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -121,13 +121,16 @@ async fn carry(
         tokio::select! {
             _ = cut.changed() => return,
             read = client.read(&mut said) => {
-                let bytes = match read { Ok(0) | Err(_) => return, Ok(bytes) => &said[..bytes] };
-                if !arrives(&script, bytes, &mut losing) || !send(&mut server, bytes, &script).await {
+                let Ok(1..) = read else { return };
+                let bytes = &said[..read.unwrap_or(0)];
+                let goes_on = arrives(&script, bytes, &mut losing);
+                if !goes_on || !send(&mut server, bytes, &script).await {
                     return;
                 }
             }
             read = server.read(&mut answered) => {
-                let bytes = match read { Ok(0) | Err(_) => return, Ok(bytes) => &answered[..bytes] };
+                let Ok(1..) = read else { return };
+                let bytes = &answered[..read.unwrap_or(0)];
                 if losing || !send(&mut client, bytes, &script).await {
                     return;
                 }
