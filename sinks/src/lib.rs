@@ -19,6 +19,7 @@ pub mod list;
 
 pub mod files;
 pub mod memory;
+pub mod timescale;
 
 pub mod conformance;
 pub mod history;

@@ -1,0 +1,106 @@
+//! What becomes of a table's keys: sorted, so that the database finds its place in order.
+//!
+//! Invariant: a key is in at most one of the three lists, and no row is in any whose table already
+//! holds it as it is.
+
+use std::cmp::Ordering;
+
+use ionflux_schemas::snapshot::Change;
+use ionflux_schemas::view::Row;
+
+use super::table::Table;
+use crate::error::SinkError;
+
+/// The changes of one table.
+pub(super) struct Diff<'a> {
+    pub(super) table: &'a Table,
+    /// Rows whose keys go.
+    pub(super) gone: Vec<&'a Row>,
+    /// Rows whose keys are there with other columns.
+    pub(super) changed: Vec<&'a Row>,
+    /// Rows whose keys are not there.
+    pub(super) new: Vec<&'a Row>,
+}
+
+impl<'a> Diff<'a> {
+    pub(super) fn new(table: &'a Table, changes: &'a [Change]) -> Result<Self, SinkError> {
+        let olds = sorted(table, changes.iter().filter_map(|change| change.old.as_ref()))?;
+        let news = sorted(table, changes.iter().filter_map(|change| change.new.as_ref()))?;
+        let mut diff = Self { table, gone: Vec::new(), changed: Vec::new(), new: Vec::new() };
+        let (mut olds, mut news) = (olds.into_iter().peekable(), news.into_iter().peekable());
+        loop {
+            let order = match (olds.peek(), news.peek()) {
+                (None, None) => return Ok(diff),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) => by_key(table, old, new),
+            };
+            match order {
+                Ordering::Less => diff.gone.extend(olds.next()),
+                Ordering::Greater => diff.new.extend(news.next()),
+                Ordering::Equal => {
+                    let old = olds.next();
+                    diff.changed.extend(news.next().filter(|new| old != Some(*new)));
+                }
+            }
+        }
+    }
+}
+
+fn by_key(table: &Table, a: &Row, b: &Row) -> Ordering {
+    let mut places = table.schema.key.iter();
+    let different = places.find_map(|at| match a.0[*at].cmp(&b.0[*at]) {
+        Ordering::Equal => None,
+        order => Some(order),
+    });
+    different.unwrap_or(Ordering::Equal)
+}
+
+fn sorted<'a>(
+    table: &Table,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<Vec<&'a Row>, SinkError> {
+    let mut rows: Vec<&Row> = rows.collect();
+    if rows.iter().any(|row| row.0.len() != table.width()) {
+        return Err(table.refused("a row has another number of columns"));
+    }
+    rows.sort_unstable_by(|a, b| by_key(table, a, b));
+    if rows.windows(2).any(|pair| by_key(table, pair[0], pair[1]).is_eq()) {
+        return Err(table.refused("a batch has two rows of one key"));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::COUNTS;
+    use ionflux_schemas::view::Value;
+
+    fn row(key: &str, units: i64) -> Row {
+        Row(vec![Value::text(key), Value::Int(units)])
+    }
+
+    fn change(old: Option<Row>, new: Option<Row>) -> Change {
+        Change { old, new }
+    }
+
+    #[test]
+    fn keys_go_change_and_come_also_across_changes() {
+        let changes = [
+            change(Some(row("b", 1)), None),
+            change(None, Some(row("d", 1))),
+            change(Some(row("c", 1)), Some(row("b", 2))),
+            change(Some(row("a", 1)), Some(row("a", 1))),
+            change(None, Some(row("0", 1))),
+        ];
+        let table = Table::new(&COUNTS).unwrap();
+        let diff = Diff::new(&table, &changes).unwrap();
+        assert_eq!(diff.gone, [&row("c", 1)]);
+        assert_eq!(diff.changed, [&row("b", 2)]);
+        assert_eq!(diff.new, [&row("0", 1), &row("d", 1)]);
+        let twice = [change(None, Some(row("a", 1))), change(None, Some(row("a", 2)))];
+        let error = Diff::new(&table, &twice).map(|_| ()).unwrap_err();
+        assert!(!error.passing() && error.to_string().contains("two rows of one key"), "{error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! All that the schema `ionflux` should hold for the views of a program: tables, their policies,
+//! and views over them.
+//!
+//! Invariant: an object's checksum says all that it is made of, so that an object whose checksum is
+//! in the database is there as this program would make it.
+
+use super::domain;
+use super::hyper::{self, Extension, chunked};
+use super::table::{Table, quoted};
+use super::text::digest;
+use super::{access, migrate};
+
+/// The options that shape it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Options {
+    pub(super) hypertables: bool,
+    pub(super) columnstore_after_days: u32,
+    pub(super) retention_days: u32,
+}
+
+/// What an object is, which decides how it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Table,
+    Policies,
+    View,
+    Aggregate,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Table, Self::Policies, Self::View, Self::Aggregate];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Policies => "policies",
+            Self::View => "view",
+            Self::Aggregate => "aggregate",
+        }
+    }
+}
+
+/// Something to make in the database.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    /// The schema, `ionflux` or `ionflux_read`.
+    pub(super) schema: &'static str,
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// The version of the view that a table shows; 0 for others.
+    pub(super) version: u32,
+    /// The objects it stands on, by schema and name.
+    pub(super) needs: Vec<String>,
+    /// Makes it.
+    pub(super) statements: Vec<String>,
+    /// The column that says whose a row is, if rows are anybody's.
+    pub(super) workspace: Option<&'static str>,
+}
+
+impl Object {
+    /// Schema and name, as `to_regclass` takes them.
+    pub(super) fn place(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    pub(super) fn checksum(&self) -> String {
+        digest(&format!("{}\n{}", self.version, self.statements.join("\n")))
+    }
+
+    /// A view of `ionflux` over one of its tables or views.
+    pub(super) fn over(
+        needs: &str,
+        name: &str,
+        workspace: Option<&'static str>,
+        statements: Vec<String>,
+    ) -> Self {
+        Self {
+            schema: "ionflux",
+            name: name.to_owned(),
+            kind: Kind::View,
+            version: 0,
+            needs: vec![format!("ionflux.{needs}")],
+            statements,
+            workspace,
+        }
+    }
+}
+
+/// Takes an object away; `name` is plain.
+pub(super) fn removal(kind: Kind, schema: &str, name: &str) -> Vec<String> {
+    let place = format!("{schema}.{}", quoted(name));
+    match kind {
+        Kind::Table => vec![format!("DROP TABLE IF EXISTS {place}")],
+        Kind::View => vec![format!("DROP VIEW IF EXISTS {place}")],
+        Kind::Aggregate => vec![format!("DROP MATERIALIZED VIEW IF EXISTS {place}")],
+        Kind::Policies => hyper::no_policies(&place),
+    }
+}
+
+/// The tables and all objects, in the order they are made.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) tables: Vec<Table>,
+    pub(super) objects: Vec<Object>,
+    /// Of everything.
+    pub(super) checksum: String,
+}
+
+impl Layout {
+    pub(super) fn new(tables: &[Table], options: &Options, extension: Extension) -> Self {
+        let mut objects: Vec<Object> = tables.iter().map(|t| of_table(t, extension)).collect();
+        for table in tables.iter().filter(|table| chunked(table, extension)) {
+            let statements = hyper::policies(table, options);
+            if !statements.is_empty() {
+                let kind = Kind::Policies;
+                objects.push(Object {
+                    kind,
+                    ..Object::over(table.view.name, table.view.name, None, statements)
+                });
+            }
+        }
+        objects.extend(daily(tables, extension));
+        objects.extend(domain::views(tables));
+        let shown: Vec<&Object> = objects.iter().filter(|o| o.kind != Kind::Policies).collect();
+        let filtered: Vec<Object> = shown.into_iter().map(filtered).collect();
+        objects.extend(filtered);
+        let mut whole = migrate::checksum();
+        for object in &objects {
+            whole.push_str(&object.checksum());
+        }
+        Self { tables: tables.to_vec(), objects, checksum: digest(&whole) }
+    }
+}
+
+fn of_table(table: &Table, extension: Extension) -> Object {
+    let mut statements = table.definition();
+    let workspace = table.schema.column("workspace_id").map(|_| "workspace_id");
+    match chunked(table, extension) {
+        true => statements.extend(hyper::definition(table)),
+        false => statements.extend(access::row_security(table.view.name, workspace)),
+    }
+    Object {
+        schema: "ionflux",
+        name: table.view.name.to_owned(),
+        kind: Kind::Table,
+        version: table.view.version,
+        needs: Vec::new(),
+        statements,
+        workspace,
+    }
+}
+
+fn filtered(of: &Object) -> Object {
+    let statement = access::filtered(&of.name, of.workspace);
+    let view = Object::over(&of.name, &of.name, of.workspace, vec![statement]);
+    Object { schema: "ionflux_read", ..view }
+}
+
+/// The totals of days from those of hours, if there are hours.
+fn daily(tables: &[Table], extension: Extension) -> Option<Object> {
+    let hourly = tables.iter().find(|table| table.view.name == "metrics_hourly")?;
+    let needed = ["hour", "currency", "orders", "revenue", "refunds", "returns"];
+    let whole = needed.iter().all(|name| hourly.schema.column(name).is_some());
+    let (kind, statements) = match chunked(hourly, extension) {
+        true => (Kind::Aggregate, hyper::DAILY_AGGREGATE.map(str::to_owned).to_vec()),
+        false => (Kind::View, vec![hyper::DAILY_VIEW.to_owned()]),
+    };
+    let view = Object::over("metrics_hourly", "metrics_daily", Some("workspace_id"), statements);
+    whole.then_some(Object { kind, ..view })
+}
