@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ionflux_ledger::Ledger;
 use ionflux_ledger::scrub::{Forget, Scrubbed};
 use ionflux_schemas::delivery::{Delivery, Position};
-use ionflux_schemas::key::{Id, ShopKey};
+use ionflux_schemas::key::{Id, ShopKey, named};
 use ionflux_schemas::letter::Letter;
 use ionflux_sources::list::read_delivery;
 use ionflux_sources::reading::Decoded;
@@ -66,6 +66,9 @@ impl Forgetting {
         let raw = self.subjects.restore(delivery)?;
         let mut decoded = read_delivery(delivery, at);
         if let Some(name) = raw {
+            // What could not be minimised has the ids of its platform.
+            let after = self.subjects.rename(&mut decoded.envelopes)?;
+            self.subjects.vault().durable_blocking(after)?;
             match &mut decoded.letter {
                 // Its bytes stay where they can be removed.
                 Some(letter) => lay(letter, &name),
@@ -96,6 +99,7 @@ impl Forgetting {
     /// When the disk refuses; it is tried again at the next sync.
     pub fn finish(&mut self, ledger: &Ledger) -> Result<(), Failure> {
         while let Some((request, scrubbed)) = self.counted.first() {
+            let request = &everywhere(ledger, request);
             if request.deed == Deed::Tell {
                 self.subjects.keep_export(request, orders_of(ledger, &self.subjects, request)?)?;
             }
@@ -117,6 +121,13 @@ pub(crate) fn lay(letter: &mut Letter, name: &str) {
     letter.context.insert(LAID_ASIDE.into(), name.into());
 }
 
+/// A request with the shops that it means where it names none.
+fn everywhere(ledger: &Ledger, request: &Request) -> Request {
+    let any = request.shop.is_empty();
+    let shops = any.then(|| ledger.shops().of_workspace(&request.workspace));
+    Request { shops: shops.unwrap_or_default(), ..request.clone() }
+}
+
 fn forget(request: &Request) -> Forget {
     let shop = ShopKey::new(&*request.workspace, &*request.shop);
     let tells = request.deed == Deed::Tell;
@@ -130,8 +141,9 @@ fn orders_of(
     subjects: &Subjects,
     request: &Request,
 ) -> Result<Vec<Value>, Failure> {
-    let names = subjects.names_of(request).into_iter().map(|name| Id::from(name.to_string()));
-    let names: BTreeSet<Id> = names.collect();
+    let names = subjects.names_of(request).into_iter();
+    let names: BTreeSet<Id> =
+        names.flat_map(|name| [false, true].map(|addressed| named(name, addressed))).collect();
     let named: BTreeSet<&str> = request.orders.iter().map(|order| &**order).collect();
     let shop = ShopKey::new(&*request.workspace, &*request.shop);
     let mut orders = Vec::new();
