@@ -195,7 +195,7 @@ pub(crate) fn outranks(one: &(Version, Id), other: &(Version, Id)) -> bool {
 /// forgetting ids before or after comparing is the same; a buyer with an id before one of whom only
 /// an address is known; and of pseudonyms the lowest, which was given first: a person who was
 /// forgotten and is named again under a new one takes no order with them.
-pub(crate) fn foremost(id: &Id) -> impl Ord {
+pub(crate) fn foremost(id: &str) -> impl Ord {
     let given = pseudonymous(id).then_some(Reverse(id));
     (pseudonymous(id), !addressed(id), given)
 }

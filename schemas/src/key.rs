@@ -108,7 +108,7 @@ pub fn pseudonym(random: u64, now: UtcMs) -> u64 {
     let last = (1 << PERIOD_BITS) - 1;
     let period = (now.0.saturating_sub(PERIODS_FROM.0) / PERIOD_MS).clamp(0, last) as u64;
     let bits = PSEUDONYM_MIN.trailing_zeros() - PERIOD_BITS;
-    PSEUDONYM_MIN | period << bits | random % (1 << bits)
+    PSEUDONYM_MIN + (period << bits) + random % (1 << bits)
 }
 
 /// What leads the id of a buyer of whom only an address is known.
