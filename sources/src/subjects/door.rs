@@ -1,7 +1,8 @@
 //! The doors for requests about people, and for what came of them.
 //!
 //! ```text
-//! DELETE /v1/subjects/{id}?shop=S      of every shop without S; 202 and the request's id; done within seconds
+//! DELETE /v1/subjects/{id}?shop=S      202 and the request's id; done within seconds; without S
+//!                                      the person of every shop is meant
 //! GET    /v1/subjects/receipts/{id}    the signed receipt; 404 until it is done
 //! GET    /v1/subjects/exports/{id}     what a person asked to see, for 30 days
 //! ```
