@@ -33,6 +33,7 @@ use super::kinds::{self, FRAME, KINDS, Kind};
 use super::leaf::{Scope, moment};
 use super::problem::{Problems, shown};
 use super::request::{Form, Request, checked};
+use crate::doors::budget::Sender;
 use crate::doors::{BODY_BYTES_MAX, Doors, refusal};
 use crate::platform::tokens::{Grant, Tokens};
 
@@ -185,7 +186,8 @@ impl Door {
             }
         }
         let form = form(headers, kind)?;
-        let body = self.parts.doors.body(body, BODY_BYTES_MAX).await?;
+        let body =
+            self.parts.doors.body(Sender::Known(&grant.workspace), body, BODY_BYTES_MAX).await?;
         let received_at = self.stamp();
         let request = Request { kind, form, shop, zone, received_at };
         let (held, workspace) = (Arc::clone(&self.parts.held), grant.workspace.clone());

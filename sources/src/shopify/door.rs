@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -17,7 +16,9 @@ use ionflux_schemas::key::Id;
 
 use super::delivery::SOURCE;
 use super::signature::Secrets;
-use crate::doors::{BODY_BYTES_MAX, Doors, header_of, refusal};
+use crate::doors::budget::Sender;
+use crate::doors::keyring::Keyring;
+use crate::doors::{BODY_BYTES_MAX, Doors, Taken, header_of, refusal};
 
 /// The source as metrics call it.
 const LABEL: &str = "shopify";
@@ -35,44 +36,40 @@ const HEADERS: [&str; 7] = [
 #[derive(Clone)]
 struct Door {
     doors: Doors,
-    secrets: Arc<BTreeMap<String, Secrets>>,
+    secrets: Arc<Keyring<Secrets>>,
 }
 
 /// `POST /webhooks/shopify/{workspace}`, with the secrets of each workspace's app.
 pub fn router(doors: Doors, secrets: BTreeMap<String, Secrets>) -> Router {
     doors.announce(LABEL);
-    let door = Door { doors, secrets: Arc::new(secrets) };
+    let secrets = Arc::new(Keyring::new(secrets, Secrets::default()));
+    let door = Door { doors, secrets };
     Router::new().route("/webhooks/shopify/{workspace}", post(webhook)).with_state(door)
 }
 
 async fn webhook(
     State(door): State<Door>,
     Path(workspace): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
-    let taken = take(&door, workspace, &headers, body).await;
+    let taken = take(&door, workspace, request).await;
     let answer = taken.map_or_else(|refused| *refused, |()| StatusCode::OK.into_response());
     door.doors.count(LABEL, &answer);
     answer
 }
 
-async fn take(
-    door: &Door,
-    workspace: String,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(), Box<Response>> {
+async fn take(door: &Door, workspace: String, request: Request) -> Result<(), Box<Response>> {
     let forged = || {
         let detail = "the signature does not fit the body";
         Box::new(refusal(StatusCode::UNAUTHORIZED, detail))
     };
-    // Before a byte of the body is taken, and one answer for an unknown workspace and a bad
-    // signature: nobody learns who is a customer.
-    let signature = named(headers, "shopify-hmac-sha256");
-    let (secrets, signature) = door.secrets.get(&workspace).zip(signature).ok_or_else(forged)?;
-    let body = door.doors.body(body, BODY_BYTES_MAX).await?;
-    if !secrets.signed(&body.bytes, &signature) {
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let signature = named(headers, "shopify-hmac-sha256").ok_or_else(forged)?;
+    let sender = Sender::Claimed { workspace: &workspace, peer: head.extensions.get().copied() };
+    let Taken { bytes, place: _place } = door.doors.body(sender, body, BODY_BYTES_MAX).await?;
+    // Whether there is such a workspace is not looked at before: nobody learns who is a customer.
+    if !door.secrets.signed(&workspace, |secrets| secrets.signed(&bytes, &signature)) {
         return Err(forged());
     }
     door.doors.allow(&workspace, 1)?;
@@ -85,7 +82,7 @@ async fn take(
         workspace: workspace.into(),
         received_at: door.doors.clock.now(),
         headers: HEADERS.iter().filter_map(kept).collect(),
-        body: body.bytes.as_ref().into(),
+        body: Vec::from(bytes).into(),
     };
     door.doors.keep(delivery).await
 }
