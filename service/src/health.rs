@@ -21,7 +21,8 @@ pub struct HealthBoard {
 type Asked = Box<dyn Fn() -> Health + Send + Sync>;
 
 impl HealthBoard {
-    /// Says how a component is without which nothing goes, and why in words, which are empty while all is well.
+    /// Says how a component is without which nothing goes, and why in words, which are empty while
+    /// all is well.
     pub fn set(&self, component: &str, condition: Condition, reason: &str, now: UtcMs) {
         let mut components = self.components();
         let known = components.entry(component.into()).or_insert_with(|| Health {
