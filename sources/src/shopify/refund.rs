@@ -206,7 +206,7 @@ fn goods(
         }
         let amount = if inside { subtotal - tax } else { subtotal };
         let product = item.map(lines::product).transpose()?.flatten();
-        goods.push(RefundLine { product, units, amount });
+        goods.push(RefundLine { line: None, product, units, amount });
     }
     // Exports give the same lines in another order, which is no other version.
     goods.sort_by(|a: &RefundLine, b| {

@@ -120,10 +120,12 @@ fn goods(
     let units = units.collect::<Result<Vec<_>, _>>()?;
     let kept = money_only(reversal);
     let (mut lines, mut told, mut platform) = (Vec::with_capacity(items.len()), 0_i128, 0_i128);
-    for (unit, paid) in units.iter().zip(paid(items, &units, whole, coin)?) {
+    let paid = paid(items, &units, whole, coin)?;
+    for ((item, unit), paid) in items.iter().zip(&units).zip(paid) {
+        let id = item.order_line_item_id.id("a line")?.filter(|id| !id.is_empty());
         let line = match unit {
-            Some(unit) => unit.taken(paid, kept)?,
-            None => RefundLine { product: None, units: 1, amount: paid },
+            Some(unit) => RefundLine { line: id, ..unit.taken(paid, kept)? },
+            None => RefundLine { line: id, product: None, units: 1, amount: paid },
         };
         told += i128::from(paid);
         platform += i128::from(line.amount) - i128::from(paid);
@@ -139,7 +141,7 @@ fn goods(
         }
         adjustment += (discount - platform).max(0);
     }
-    lines.sort_by(|a: &RefundLine, b| (&a.product, a.amount).cmp(&(&b.product, b.amount)));
+    lines.sort_by(|a: &RefundLine, b| (&a.line, a.amount).cmp(&(&b.line, b.amount)));
     Ok(Goods { lines, adjustment: bounded(adjustment, "the difference of the subtotals")? })
 }
 
@@ -216,6 +218,7 @@ impl Unit {
             _ => div_half_even(paid * price, buyer).unwrap_or(paid),
         };
         let units = i32::from(!(kept && paid < buyer));
-        Ok(RefundLine { product: self.product.clone(), units, amount: bounded(exact, "a line")? })
+        let (product, amount) = (self.product.clone(), bounded(exact, "a line")?);
+        Ok(RefundLine { line: None, product, units, amount })
     }
 }
