@@ -83,7 +83,7 @@ fn held(epochs: &[Vec<Envelope>]) -> [i64; 4] {
     for (epoch, said) in (1..).zip(epochs) {
         let said = Said { envelopes: said.clone(), ..Said::default() };
         for (fact, difference) in ledger.commit(Epoch(epoch), said).unwrap().facts {
-            *facts.entry(fact).or_default() += i64::from(difference);
+            *facts.entry(fact).or_default() += difference;
         }
     }
     let mut held = [0; 4];
