@@ -6,8 +6,8 @@
 //!
 //! Whether a refund line's subtotal holds the tax in tax-inclusive shops is documented nowhere.
 //! We take it that it does, as the line's price does, and take the tax out; `taxes_included` is
-//! the enclosing order's, or is told by the lines' own tax where the refund comes alone. So what was
-//! read inside its order outranks the same read alone, of the same second.
+//! the enclosing order's, or is told by the lines' own tax where the refund comes alone. So what
+//! was read inside its order outranks the same read alone, of the same second.
 
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Event, Refund, RefundLine};

@@ -4,8 +4,9 @@
 //! less TikTok's discount; the seller loses that discount too, for TikTok takes it back.
 //!
 //! Where the order comes in the same answer, the part of each unit is exact; without it, or where
-//! no line names its unit, TikTok's discount is taken from what the return says of it. What was read with its order outranks what
-//! was read without, of the same change, so that it never matters which came first.
+//! no line names its unit, TikTok's discount is taken from what the return says of it. What was
+//! read with its order outranks what was read without, of the same change, so that it never
+//! matters which came first.
 
 use ionflux_schemas::event::{Event, Refund, RefundLine};
 use ionflux_schemas::key::Id;
