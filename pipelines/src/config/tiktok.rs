@@ -56,6 +56,8 @@ pub struct Shop {
     pub token_variable: String,
     /// The name of what renews the token, if it is to be renewed.
     pub refresh_token_variable: Option<String>,
+    /// The zone of its days.
+    pub timezone: Option<String>,
 }
 
 /// An advertiser whose spend is asked for.
@@ -136,7 +138,7 @@ impl Tiktok {
     fn check_shops(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for shop in &self.shops {
-            let Shop { workspace, id, cipher, token_variable, .. } = shop;
+            let Shop { workspace, id, cipher, token_variable, timezone, .. } = shop;
             if [workspace, id, cipher, token_variable].iter().any(|text| blank(text)) {
                 let problem = "workspace, id, cipher and token_variable are needed";
                 return Err(format!("tiktok.shops {id:?}: {problem}"));
@@ -147,6 +149,8 @@ impl Tiktok {
             if !seen.insert((workspace, id)) {
                 return Err(format!("tiktok.shops {id:?} is there twice"));
             }
+            let zone = timezone.as_deref().map(Zone::parse).transpose();
+            zone.map_err(|error| format!("tiktok.shops {id:?}: timezone: {error}"))?;
         }
         Ok(())
     }
@@ -187,10 +191,13 @@ mod tests {
                    timezone = \"UTC\"\ntoken_variable = \"T\"\n";
         assert!(Config::parse(&[app, shop].concat()).is_ok());
         assert!(Config::parse("[tiktok]").is_ok());
+        let zoned = |zone: &str| [app, shop, &format!("timezone = {zone:?}\n")].concat();
+        assert!(Config::parse(&zoned("Asia/Jakarta")).is_ok());
         for (text, named) in [
             (shop.to_owned(), "tiktok.apps has no"),
             ([app, shop, shop].concat(), "there twice"),
             (app.replace("[\"S\"]", "[]"), "tiktok.apps.\"a\""),
+            (zoned("Jakarta"), "tiktok.shops \"1\": timezone"),
             (ads.to_owned(), "CAN"),
             ("[tiktok]\ntolerance_s = 0".to_owned(), "tolerance_s"),
             ("[tiktok]\nshop_url = \"ftp://x\"".to_owned(), "shop_url"),
