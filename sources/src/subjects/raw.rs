@@ -5,9 +5,10 @@
 //! ```
 //!
 //! Invariant: the bytes are in no other file, so that removing one forgets them. A letter whose
-//! file is gone has no bytes and says so.
+//! file is gone or damaged has no bytes, and stops nobody.
 
 use std::path::PathBuf;
+use std::{fs, io};
 
 use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::content_hash;
@@ -35,14 +36,25 @@ impl Raw {
     pub(super) fn of(delivery: &mut Delivery) -> Self {
         let whose = [(*delivery.workspace).into(), shop_of(delivery).into()];
         let bytes = std::mem::take(&mut delivery.body);
-        let of = content_hash(format!("{whose:?}").as_bytes());
-        let name = format!("{:032x}", content_hash(&bytes) ^ of);
-        Self { name, whose, bytes }
+        Self { name: name(&whose, &bytes), whose, bytes }
     }
 }
 
-/// Whose a body is, a workspace and a shop, and its bytes.
-type LaidAside = ([Box<str>; 2], Box<[u8]>);
+/// The name of a body of a workspace and a shop.
+fn name(whose: &[Box<str>; 2], bytes: &[u8]) -> String {
+    let of = content_hash(format!("{whose:?}").as_bytes());
+    format!("{:032x}", content_hash(bytes) ^ of)
+}
+
+/// What a file of a body holds.
+enum LaidAside {
+    /// Whose it is, a workspace and a shop, and its bytes.
+    Body([Box<str>; 2], Box<[u8]>),
+    /// Something that was never written there.
+    Damaged,
+    /// Nothing: it is forgotten.
+    Gone,
+}
 
 impl Subjects {
     /// Lays a body aside; durable when this returns.
@@ -58,33 +70,42 @@ impl Subjects {
         bytes.push(b'\n');
         bytes.extend_from_slice(&raw.bytes);
         let path = self.part("raw", &raw.name);
-        keys::write_whole(&path, &bytes).map_err(SubjectError::of(&path, "writing"))
+        // The same body twice, maybe at once: the name says what is in the file.
+        let there = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
+        let laid = if there { keys::settle(&path) } else { keys::write_whole(&path, &bytes) };
+        laid.map_err(SubjectError::of(&path, "writing"))
     }
 
-    /// Whose a body is, and its bytes; nothing where it is forgotten.
-    fn laid_aside(&self, name: &str) -> Result<Option<LaidAside>, SubjectError> {
-        let Some(path) = self.raw_path(name) else { return Ok(None) };
-        let bytes = match std::fs::read(&path) {
+    fn laid_aside(&self, name: &str) -> Result<LaidAside, SubjectError> {
+        let Some(path) = self.raw_path(name) else { return Ok(LaidAside::Gone) };
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(LaidAside::Gone),
             Err(cause) => return Err(SubjectError::of(&path, "reading")(cause)),
         };
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-        let whose = serde_json::from_slice(&bytes[..end]);
-        let whose = whose.map_err(|_| SubjectError::Damaged { path, at: 0 })?;
-        Ok(Some((whose, bytes[(end + 1).min(bytes.len())..].into())))
+        let body = &bytes[(end + 1).min(bytes.len())..];
+        match serde_json::from_slice::<[Box<str>; 2]>(&bytes[..end]) {
+            Ok(whose) if self::name(&whose, body) == name => {
+                Ok(LaidAside::Body(whose, body.into()))
+            }
+            _ => {
+                tracing::error!("{} is damaged: its letter has no bytes", path.display());
+                Ok(LaidAside::Damaged)
+            }
+        }
     }
 
-    /// A delivery as its reader needs it, with its bytes if they are there, and their name.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn restore(&self, delivery: &mut Delivery) -> Result<Option<Box<str>>, SubjectError> {
-        let Some(name) = delivery.headers.remove(RAW) else { return Ok(None) };
-        if let Some((_, bytes)) = self.laid_aside(&name)? {
-            delivery.body = bytes;
+    /// A delivery as its reader needs it, with its bytes if they can be read, and their name.
+    pub fn restore(&self, delivery: &mut Delivery) -> Option<Box<str>> {
+        let name = delivery.headers.remove(RAW)?;
+        match self.laid_aside(&name) {
+            Ok(LaidAside::Body(_, bytes)) => delivery.body = bytes,
+            Ok(_) => {}
+            // Its letter keeps the name, and is read again when the disk can.
+            Err(problem) => tracing::error!("a body laid aside cannot be read: {problem}"),
         }
-        Ok(Some(name))
+        Some(name)
     }
 
     /// A letter with its bytes, if they are there; whether they lay aside.
@@ -93,7 +114,7 @@ impl Subjects {
     /// When the disk refuses.
     pub fn restore_letter(&self, letter: &mut Letter) -> Result<bool, SubjectError> {
         let Some(name) = letter.context.get(LAID_ASIDE) else { return Ok(false) };
-        if let Some((_, bytes)) = self.laid_aside(name)? {
+        if let LaidAside::Body(_, bytes) = self.laid_aside(name)? {
             letter.bytes = bytes;
         }
         Ok(true)
@@ -115,11 +136,13 @@ impl Subjects {
         }
         let mut erased = 0;
         for name in names(&self.folder.join("raw"))? {
-            let Some(([workspace, shop], bytes)) = self.laid_aside(&name)? else { continue };
-            let theirs = workspace == request.workspace
-                && (shop == request.shop || shop.is_empty() || request.shop.is_empty());
-            let all = request.deed == Deed::ForgetShop && shop == request.shop;
-            if theirs && (all || request.sought_words().any(|word| holds(&bytes, word))) {
+            let theirs = match self.laid_aside(&name)? {
+                LaidAside::Body(whose, bytes) => about(request, &whose, &bytes),
+                // Nobody can say whose it is, and no letter has anything of it.
+                LaidAside::Damaged => true,
+                LaidAside::Gone => false,
+            };
+            if theirs {
                 self.clear(&name)?;
                 erased += 1;
             }
@@ -130,4 +153,13 @@ impl Subjects {
     fn raw_path(&self, name: &str) -> Option<PathBuf> {
         ours(name).then(|| self.part("raw", name))
     }
+}
+
+/// Whether a request is about a body.
+fn about(request: &Request, [workspace, shop]: &[Box<str>; 2], bytes: &[u8]) -> bool {
+    let of_shop = *shop == request.shop || shop.is_empty() || request.shop.is_empty();
+    let all = request.deed == Deed::ForgetShop && *shop == request.shop;
+    *workspace == request.workspace
+        && of_shop
+        && (all || request.sought_words().any(|word| holds(bytes, word)))
 }
