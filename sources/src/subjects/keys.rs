@@ -168,6 +168,26 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes what a crash left of files that were not whole yet.
+pub(super) fn sweep(folder: &Path) -> Result<(), SubjectError> {
+    let part = |path: &Path| path.extension().is_some_and(|extension| extension == PART);
+    empty(folder, part).map_err(SubjectError::of(folder, "sweeping"))
+}
+
+/// Removes some files of a folder; durable when this returns.
+pub(super) fn empty(folder: &Path, gone: impl Fn(&Path) -> bool) -> io::Result<()> {
+    let mut removed = false;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if gone(&path) && entry.file_type()?.is_file() {
+            fs::remove_file(&path)?;
+            removed = true;
+        }
+    }
+    if removed { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
 /// Makes what happened to a file's name durable.
 pub(super) fn settle(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
