@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! door ─▶ raw/NAME, fsync ─▶ journal: a delivery with the name and no body ─▶ letter with the name
-//!    └ no room for more of its workspace ─▶ journal: a delivery that says so ─▶ letter without bytes
+//!    └ its workspace has no room ─▶ journal: a delivery that says so ─▶ letter without bytes
 //! ```
 //!
 //! Invariant: the bytes are in no other file, so that removing one forgets them. A letter whose
