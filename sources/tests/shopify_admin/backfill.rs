@@ -107,6 +107,28 @@ fn deliveries_whose_cursor_was_lost_come_again_and_count_once() {
 }
 
 #[test]
+fn an_export_that_was_removed_is_asked_for_again_and_none_stays_when_all_is_read() {
+    let died = (1..100).map(|budget| {
+        let bench = bench();
+        bench.shop.state().budget = Some(budget);
+        let _ = bench.round();
+        bench
+    });
+    let bench = died.into_iter().find(|bench| bench.orders().len() == 64).unwrap();
+    let removed = std::fs::read_dir(bench.downloads()).unwrap();
+    let removed = removed.map(|file| std::fs::remove_file(file.unwrap().path()).unwrap());
+    assert_eq!(removed.count(), 1);
+    bench.shop.state().budget = None;
+    bench.round().unwrap();
+    assert_eq!(bench.shop.times("BulkStart"), 3);
+    assert_eq!(bench.known(), undisturbed());
+    // As a crash leaves it between the last step and its end.
+    std::fs::write(bench.downloads().join("9.jsonl"), "{}").unwrap();
+    bench.round().unwrap();
+    assert_eq!(std::fs::read_dir(bench.downloads()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_download_that_drops_goes_on_where_it_was() {
     let bench = bench();
     bench.shop.state().breaks.extend([400, 0, 10]);

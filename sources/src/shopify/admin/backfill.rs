@@ -125,6 +125,8 @@ impl Backfill {
             }
             place = next;
         }
+        // What could not be removed, or was not before a crash.
+        self.forget();
         tools.say(String::new());
         Ok(())
     }
@@ -254,8 +256,8 @@ impl Backfill {
         let path = self.path(&operation);
         let disk = |cause: std::io::Error| AdminError::disk(&path.display().to_string(), &cause);
         if !path.exists() {
-            let step = Step::Fetch { operation, read_at };
-            return Ok(Place { step, ..place.clone() });
+            // Removed for somebody whom the shop forgets: only a fresh export is without them.
+            return Ok(Place { step: Step::Start, ..place.clone() });
         }
         let mut groups = Groups::open(&path).map_err(disk)?;
         for _ in 0..done {
