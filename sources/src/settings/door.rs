@@ -35,6 +35,7 @@ use super::problem::{Problems, shown};
 use super::request::{Form, Request, checked};
 use crate::doors::{BODY_BYTES_MAX, Doors, refusal};
 use crate::platform::tokens::{Grant, Tokens};
+use crate::shop;
 
 /// The source as metrics call it.
 const LABEL: &str = "settings";
@@ -248,7 +249,10 @@ impl Door {
         let mut at = None;
         for (name, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
             match name.as_str() {
-                "shop" => question.shop.shop = text.into(),
+                "shop" => {
+                    let named = shop::first([&*text]).map_err(|wrong| bad(&wrong.to_string()))?;
+                    question.shop.shop = named.unwrap_or_default();
+                }
                 "name" => question.name = Some(text),
                 "after" => question.after = Some(text),
                 "at" => at = Some(text),
