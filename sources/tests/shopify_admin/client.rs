@@ -31,6 +31,37 @@ fn what_passes_is_tried_again_and_waited_for_as_told() {
 }
 
 #[test]
+fn what_is_throttled_waits_until_its_points_are_there() {
+    let throttled = |cost: &str| {
+        format!(
+            "{{\"data\":null,\"errors\":[{{\"message\":\"Throttled\",\"extensions\":{{\"code\":\
+             \"THROTTLED\"}}}}],\"extensions\":{{{cost}}}}}"
+        )
+    };
+    let status = |available: u64| {
+        throttled(&format!(
+            "\"cost\":{{\"requestedQueryCost\":500,\"throttleStatus\":{{\"maximumAvailable\":1000.0,\
+             \"currentlyAvailable\":{available},\"restoreRate\":50.0}}}}"
+        ))
+    };
+    // What is missing comes back at 50 points a second.
+    for (body, after, waited) in [
+        (status(100), None, 8),
+        (status(0), None, 10),
+        (status(100), Some("3"), 3),
+        // Others of the app took them between the answer and the next question.
+        (status(900), None, 1),
+        (throttled(""), None, 60),
+    ] {
+        let bench = Bench::new();
+        let body: &'static str = body.leak();
+        bench.shop.state().mishaps.push_back(Mishap::Status(200, body, after));
+        asked(&bench).unwrap();
+        assert_eq!(bench.waited().first().map(Duration::as_secs_f64), Some(waited.into()));
+    }
+}
+
+#[test]
 fn tries_come_to_an_end() {
     let bench = Bench::new();
     bench.shop.state().budget = Some(0);

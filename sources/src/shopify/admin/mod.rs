@@ -3,6 +3,7 @@
 //! ```text
 //! backfill   shop ─▶ orders ─▶ products      bulk operation ─▶ file ─▶ groups ─┐
 //! sweep      orders by updated_at, page by page, every 15 minutes ─────────────┼─▶ intake
+//! shop       its zone and its currency, at the start and nightly ──────────────┤
 //! nightly    the same over seven days ─────────────────────────────────────────┘
 //! reconcile  the shop's own daily totals, beside ours
 //! ```
@@ -28,6 +29,8 @@ mod node;
 mod pace;
 pub mod poll;
 mod queries;
+mod shop;
+
 mod sweep;
 mod tools;
 pub mod totals;
