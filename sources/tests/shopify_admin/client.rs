@@ -5,6 +5,7 @@ use std::time::Duration;
 use ionflux_sources::poller::{Poll, PollError, Stop};
 use ionflux_sources::shopify::admin::totals::facts;
 use ionflux_sources::shopify::admin::{AdminError, Token};
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, TOKEN};
 use crate::samples::order;
@@ -32,17 +33,14 @@ fn what_passes_is_tried_again_and_waited_for_as_told() {
 
 #[test]
 fn what_is_throttled_waits_until_its_points_are_there() {
-    let throttled = |cost: &str| {
-        format!(
-            "{{\"data\":null,\"errors\":[{{\"message\":\"Throttled\",\"extensions\":{{\"code\":\
-             \"THROTTLED\"}}}}],\"extensions\":{{{cost}}}}}"
-        )
+    let throttled = |extensions: Value| {
+        let error = json!({ "message": "Throttled", "extensions": { "code": "THROTTLED" } });
+        json!({ "data": null, "errors": [error], "extensions": extensions }).to_string()
     };
     let status = |available: u64| {
-        throttled(&format!(
-            "\"cost\":{{\"requestedQueryCost\":500,\"throttleStatus\":{{\"maximumAvailable\":1000.0,\
-             \"currentlyAvailable\":{available},\"restoreRate\":50.0}}}}"
-        ))
+        let status = json!({ "maximumAvailable": 1000.0, "currentlyAvailable": available,
+            "restoreRate": 50.0 });
+        throttled(json!({ "cost": { "requestedQueryCost": 500, "throttleStatus": status } }))
     };
     // What is missing comes back at 50 points a second.
     for (body, after, waited) in [
@@ -51,7 +49,7 @@ fn what_is_throttled_waits_until_its_points_are_there() {
         (status(100), Some("3"), 3),
         // Others of the app took them between the answer and the next question.
         (status(900), None, 1),
-        (throttled(""), None, 60),
+        (throttled(json!({})), None, 60),
     ] {
         let bench = Bench::new();
         let body: &'static str = body.leak();
