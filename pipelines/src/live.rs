@@ -140,7 +140,7 @@ impl Instance {
         let now = clock.now();
         board.set("ledger", Condition::Starting, "hydrating", now);
         let journal = inbox.clone();
-        board.ask(move || journal.health());
+        board.need(move || journal.health());
         let (shown, told, time) = (Arc::clone(&store), meter.clone(), Arc::clone(&clock));
         let publish = move |batch: Batch| {
             shown.apply(&batch);

@@ -4,15 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
 use ionflux_schemas::key::Id;
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
+use ionflux_sources::doors::budget::Peer;
 use ionflux_sources::doors::{BODY_BYTES_MAX, Doors};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
@@ -23,6 +25,8 @@ use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::shopify::door::{App, router};
 use ionflux_sources::shopify::signature::Secrets;
 use prometheus::Registry;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tower::ServiceExt;
 
 struct Bench {
@@ -200,4 +204,70 @@ fn a_signed_body_is_not_taken_for_another_shop() {
     assert_eq!(unnamed(r#"{"myshopify_domain":"b.myshopify.com"}"#), 403);
     assert_eq!(unnamed(r#"{"myshopify_domain":"a.myshopify.com"}"#), 200);
     assert_eq!(listed.kept().len(), 3);
+}
+
+/// A forged request of an address, and where its body comes from.
+fn open(workspace: &str, last: u8) -> (Request<Body>, mpsc::Sender<Result<Vec<u8>, Infallible>>) {
+    let (sender, body) = mpsc::channel(1);
+    let request = Request::post(format!("/webhooks/shopify/{workspace}"))
+        .header("x-shopify-hmac-sha256", "AAAA")
+        .extension(Peer([192, 0, 2, last].into()));
+    (request.body(Body::from_stream(ReceiverStream::new(body))).unwrap(), sender)
+}
+
+#[tokio::test]
+async fn large_bodies_of_one_address_leave_room_for_others() {
+    let bench = Bench::new(1 << 20);
+    let large = || Ok(vec![b' '; BODY_BYTES_MAX]);
+    let mut held = Vec::new();
+    let refused = loop {
+        let (request, sender) = open(&format!("workspace-{}", held.len()), 1);
+        let answer = tokio::spawn(bench.router.clone().oneshot(request));
+        sender.send(large()).await.unwrap();
+        // Once there is room again, the door has what was sent; or it has answered.
+        if sender.reserve().await.is_err() {
+            break answer.await.unwrap().unwrap().status();
+        }
+        held.push((answer, sender));
+        assert!(held.len() < 32, "one address has all the room");
+    };
+    assert_eq!((refused, held.len() > 1), (StatusCode::SERVICE_UNAVAILABLE, true));
+    for (workspace, last) in [("acme", 2), ("nobody", 2)] {
+        let (request, sender) = open(workspace, last);
+        let answer = tokio::spawn(bench.router.clone().oneshot(request));
+        sender.send(large()).await.unwrap();
+        drop(sender);
+        let status = answer.await.unwrap().unwrap().status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{workspace}");
+    }
+    let (request, sender) = open("acme", 1);
+    let answer = tokio::spawn(bench.router.clone().oneshot(request));
+    sender.send(Ok(vec![b' '; 1_000])).await.unwrap();
+    drop(sender);
+    assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED, "it is small");
+    drop(held);
+    assert!(tokio::task::spawn_blocking(move || bench.kept().is_empty()).await.unwrap());
+}
+
+#[tokio::test]
+async fn strangers_are_answered_as_those_who_are_known() {
+    let bench = Bench::new(1 << 20);
+    for parts in [vec![1_000; 3], vec![BODY_BYTES_MAX, 1]] {
+        let mut told = Vec::new();
+        for workspace in ["acme", "nobody"] {
+            let (request, sender) = open(workspace, 1);
+            let answer = tokio::spawn(bench.router.clone().oneshot(request));
+            for bytes in &parts {
+                // All of it is taken, or refused because of its length.
+                assert!(sender.send(Ok(vec![b' '; *bytes])).await.is_ok(), "{workspace}");
+            }
+            drop(sender);
+            let answer = answer.await.unwrap().unwrap();
+            let status = answer.status();
+            let body: Bytes = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
+            told.push((status, body));
+        }
+        assert_eq!(told[0], told[1]);
+    }
+    assert!(tokio::task::spawn_blocking(move || bench.kept().is_empty()).await.unwrap());
 }

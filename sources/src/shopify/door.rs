@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -20,7 +19,9 @@ use super::delivery::SOURCE;
 use super::shape::Members;
 use super::signature::Secrets;
 use super::webhook::own_shop;
-use crate::doors::{BODY_BYTES_MAX, Doors, header_of, refusal};
+use crate::doors::budget::Sender;
+use crate::doors::keyring::Keyring;
+use crate::doors::{BODY_BYTES_MAX, Doors, Taken, header_of, refusal};
 use crate::shop;
 
 /// The source as metrics call it.
@@ -56,48 +57,51 @@ impl From<Secrets> for App {
 #[derive(Clone)]
 struct Door {
     doors: Doors,
-    apps: Arc<BTreeMap<String, App>>,
+    secrets: Arc<Keyring<Secrets>>,
+    /// The shops of those workspaces that have a list.
+    shops: Arc<BTreeMap<String, BTreeSet<Id>>>,
 }
 
 /// `POST /webhooks/shopify/{workspace}`, with the app of each workspace.
 pub fn router<A: Into<App>>(doors: Doors, apps: BTreeMap<String, A>) -> Router {
     doors.announce(LABEL);
-    let apps = apps.into_iter().map(|(workspace, app)| (workspace, app.into())).collect();
-    let door = Door { doors, apps: Arc::new(apps) };
+    let (mut secrets, mut shops) = (BTreeMap::new(), BTreeMap::new());
+    for (workspace, app) in apps {
+        let App { secrets: held, shops: listed } = app.into();
+        shops.extend(listed.map(|listed| (workspace.clone(), listed)));
+        secrets.insert(workspace, held);
+    }
+    let secrets = Arc::new(Keyring::new(secrets, Secrets::default()));
+    let door = Door { doors, secrets, shops: Arc::new(shops) };
     Router::new().route("/webhooks/shopify/{workspace}", post(webhook)).with_state(door)
 }
 
 async fn webhook(
     State(door): State<Door>,
     Path(workspace): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
-    let taken = take(&door, workspace, &headers, body).await;
+    let taken = take(&door, workspace, request).await;
     let answer = taken.map_or_else(|refused| *refused, |()| StatusCode::OK.into_response());
     door.doors.count(LABEL, &answer);
     answer
 }
 
-async fn take(
-    door: &Door,
-    workspace: String,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(), Box<Response>> {
+async fn take(door: &Door, workspace: String, request: Request) -> Result<(), Box<Response>> {
     let forged = || {
         let detail = "the signature does not fit the body";
         Box::new(refusal(StatusCode::UNAUTHORIZED, detail))
     };
-    // Before a byte of the body is taken, and one answer for an unknown workspace and a bad
-    // signature: nobody learns who is a customer.
-    let signature = named(headers, "shopify-hmac-sha256");
-    let (app, signature) = door.apps.get(&workspace).zip(signature).ok_or_else(forged)?;
-    let body = door.doors.body(body, BODY_BYTES_MAX).await?;
-    if !app.secrets.signed(&body.bytes, &signature) {
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let signature = named(headers, "shopify-hmac-sha256").ok_or_else(forged)?;
+    let sender = Sender::Claimed { workspace: &workspace, peer: head.extensions.get().copied() };
+    let Taken { bytes, place: _place } = door.doors.body(sender, body, BODY_BYTES_MAX).await?;
+    // Whether there is such a workspace is not looked at before: nobody learns who is a customer.
+    if !door.secrets.signed(&workspace, |secrets| secrets.signed(&bytes, &signature)) {
         return Err(forged());
     }
-    let shop = shop_of(app, headers, &body.bytes)
+    let shop = shop_of(door.shops.get(&workspace), headers, &bytes)
         .map_err(|detail| Box::new(refusal(StatusCode::FORBIDDEN, detail)))?;
     door.doors.allow(&workspace, 1)?;
     let header = |name: &str, value| (Id::from(format!("x-{name}")), value);
@@ -108,7 +112,7 @@ async fn take(
         workspace: workspace.into(),
         received_at: door.doors.clock.now(),
         headers: HEADERS.iter().filter_map(kept).chain(shop).collect(),
-        body: body.bytes.as_ref().into(),
+        body: Vec::from(bytes).into(),
     };
     door.doors.keep(delivery).await
 }
@@ -119,7 +123,11 @@ fn named(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// The shop that the headers name, if it may be the body's; where they name none, the body says it.
-fn shop_of(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Option<Id>, &'static str> {
+fn shop_of(
+    listed: Option<&BTreeSet<Id>>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<Id>, &'static str> {
     let given = [format!("x-{SHOP}"), SHOP.to_owned()];
     let given = given.iter().any(|name| headers.contains_key(name));
     let told = named(headers, SHOP).filter(|shop| !shop.trim().is_empty());
@@ -130,7 +138,7 @@ fn shop_of(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Option<Id>, &'
         (false, None) => None,
     };
     let shop = named.as_ref().or(own.as_ref());
-    let fits = match &app.shops {
+    let fits = match listed {
         Some(shops) => shop.is_some_and(|shop| shops.contains(shop)),
         None => shop.is_none_or(|shop| shop::on_shopify(shop)),
     };
