@@ -6,6 +6,8 @@ use ionflux_schemas::currency::Currency;
 use ionflux_schemas::time::Zone;
 use serde::Deserialize;
 
+use super::workspace;
+
 /// The section `[tiktok]`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -105,15 +107,19 @@ impl Tiktok {
     /// What is wrong and where.
     pub fn check(&self) -> Result<(), String> {
         for (workspace, app) in &self.apps {
-            if blank(workspace) || blank(&app.key) || app.secret_variables.is_empty() {
-                let problem = "a workspace, a key and at least one variable are needed";
-                return Err(format!("tiktok.apps.{workspace:?}: {problem}"));
+            let failed = |problem: &str| Err(format!("tiktok.apps.{workspace:?}: {problem}"));
+            workspace::check(workspace).or_else(failed)?;
+            if blank(&app.key) || app.secret_variables.is_empty() {
+                return failed("a key and at least one variable are needed");
             }
         }
         for (workspace, variables) in &self.developer_secret_variables {
-            if blank(workspace) || variables.is_empty() {
-                let problem = "a workspace with a name and at least one variable is needed";
-                return Err(format!("tiktok.developer_secret_variables.{workspace:?}: {problem}"));
+            let failed = |problem: &str| {
+                Err(format!("tiktok.developer_secret_variables.{workspace:?}: {problem}"))
+            };
+            workspace::check(workspace).or_else(failed)?;
+            if variables.is_empty() {
+                return failed("at least one variable is needed");
             }
         }
         self.check_shops()?;
@@ -159,10 +165,12 @@ impl Tiktok {
         let mut seen = BTreeSet::new();
         for advertiser in &self.advertisers {
             let Advertiser { workspace, id, currency, timezone, token_variable } = advertiser;
-            if [workspace, id, token_variable].iter().any(|text| blank(text)) {
-                let problem = "workspace, id and token_variable are needed";
+            if [id, token_variable].iter().any(|text| blank(text)) {
+                let problem = "id and token_variable are needed";
                 return Err(format!("tiktok.advertisers {id:?}: {problem}"));
             }
+            workspace::check(workspace)
+                .map_err(|problem| format!("tiktok.advertisers {id:?}: {problem}"))?;
             if !seen.insert((workspace, id)) {
                 return Err(format!("tiktok.advertisers {id:?} is there twice"));
             }
@@ -198,6 +206,12 @@ mod tests {
             ([app, shop, shop].concat(), "there twice"),
             (app.replace("[\"S\"]", "[]"), "tiktok.apps.\"a\""),
             (zoned("Jakarta"), "tiktok.shops \"1\": timezone"),
+            (app.replace("apps.a", "apps.\"a?b\""), "tiktok.apps.\"a?b\""),
+            (ads.replace("\"a\"", "\" a\"").replace("CAN", "CAD"), "tiktok.advertisers \"7\""),
+            (
+                "[tiktok.developer_secret_variables]\n\"a/b\" = [\"S\"]".to_owned(),
+                "developer_secret_variables.\"a/b\"",
+            ),
             (ads.to_owned(), "CAN"),
             ("[tiktok]\ntolerance_s = 0".to_owned(), "tolerance_s"),
             ("[tiktok]\nshop_url = \"ftp://x\"".to_owned(), "shop_url"),

@@ -11,7 +11,7 @@ use ionflux_schemas::health::{Condition, Health};
 use ionflux_sources::poller::Poller;
 use ionflux_sources::shopify::admin::poll::Admin;
 use ionflux_sources::shopify::admin::{Account, Client, Patient};
-use ionflux_sources::shopify::door;
+use ionflux_sources::shopify::door::{self, App};
 use ionflux_sources::shopify::signature::Secrets;
 
 use super::{Connected, World};
@@ -29,10 +29,14 @@ pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Res
     sweep(config, &world.cursors.beside(DOWNLOADS));
     let Some(shopify) = &config.shopify else { return Ok(()) };
     let secrets = shopify.secrets(&world.secrets)?.into_iter();
-    let secrets = secrets.map(|(workspace, held)| (workspace, Secrets::new(held))).collect();
+    let app = |(workspace, held): (String, Vec<String>)| {
+        let (secrets, shops) = (Secrets::new(held), shopify.allowed(&workspace));
+        (workspace, App { secrets, shops })
+    };
+    let apps = secrets.map(app).collect();
     let asked = accounts(shopify, world)?;
     if !shopify.secret_variables.is_empty() {
-        connected.open(door::router(world.doors.clone(), secrets));
+        connected.open(door::router::<App>(world.doors.clone(), apps));
     }
     asked.into_iter().try_for_each(|(account, shop)| ask(account, shop, world, connected))
 }

@@ -37,6 +37,7 @@ use super::request::{Form, Request, checked};
 use crate::doors::budget::Sender;
 use crate::doors::{BODY_BYTES_MAX, Doors, refusal};
 use crate::platform::tokens::{Grant, Tokens};
+use crate::shop;
 
 /// The source as metrics call it.
 const LABEL: &str = "settings";
@@ -295,7 +296,10 @@ impl Door {
         let mut at = None;
         for (name, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
             match name.as_str() {
-                "shop" => question.shop.shop = text.into(),
+                "shop" => {
+                    let named = shop::first([&*text]).map_err(|wrong| bad(&wrong.to_string()))?;
+                    question.shop.shop = named.unwrap_or_default();
+                }
                 "name" => question.name = Some(text),
                 "after" => question.after = Some(text),
                 "at" => at = Some(text),

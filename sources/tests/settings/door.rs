@@ -303,3 +303,19 @@ fn a_workspace_has_a_rate_and_another_has_its_own() {
     bench.clock.advance(1_000);
     assert_eq!(bench.put("budgets", &budget).0, 200);
 }
+
+#[test]
+fn a_shop_has_one_name_in_settings() {
+    let bench = Bench::new();
+    let cost = |shop: &str| json!({"sku": "A", "cost": "1", "shop": shop});
+    assert_eq!(bench.put("product-costs", &cost("https://A.myshopify.com")).0, 200);
+    for shop in ["a.myshopify.com", "A.MYSHOPIFY.COM."] {
+        let found = bench.get(&format!("/product-costs?shop={shop}"));
+        assert_eq!(held(&found, "settings").len(), 1, "{shop}");
+        assert_eq!(found["shop"], "a.myshopify.com");
+    }
+    let (status, answer) = bench.put("product-costs", &cost("954889"));
+    assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!("shop")), "{answer}");
+    let path = "/v1/config/product-costs?shop=954889";
+    assert_eq!(bench.ask("GET", path, ("one", ""), b"").0, 400);
+}
