@@ -185,7 +185,7 @@ fn what_the_minimiser_takes_for_no_document_no_reader_does() {
             let mut kept = subjects.prepare(webhook("orders/create", &body)).unwrap();
             assert!(kept.delivery.body.is_empty());
             subjects.lay_aside(&kept.raw.unwrap()).unwrap();
-            subjects.restore(&mut kept.delivery).unwrap().unwrap();
+            assert!(subjects.restore(&mut kept.delivery).is_some());
             let said = read_delivery(&kept.delivery, Position(0));
             assert_eq!((said.envelopes.len(), said.faults.len()), (0, 1), "{body}");
         }

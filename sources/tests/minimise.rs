@@ -74,7 +74,10 @@ fn buyers_have_their_name_and_nothing_else() {
             format!(r#"{{"customer_id":{name},"customer":null,"a":[]}}"#),
         ),
         (r#"{"customer":"forgotten"}"#, r#"{"customer":null}"#.to_owned()),
-        (r#"{"customer":{"id":1.5}}"#, r#"{"customer":{"id":1.5}}"#.to_owned()),
+        (
+            r#"{"customer":{"id":1.5},"customer_id":-7}"#,
+            r#"{"customer":{"id":null},"customer_id":null}"#.to_owned(),
+        ),
         (r#"{"user_id":5}"#, r#"{"user_id":null}"#.to_owned()),
     ] {
         assert_eq!(shopify(body), left);
@@ -192,6 +195,8 @@ fn scalar(value: &mut Value) {
         Value::Number(number) if number.is_u64() => {
             *value = named(Kind::Customer, &number.to_string()).into();
         }
+        // Below zero, or no whole number.
+        Value::Number(_) => *value = Value::Null,
         Value::Array(list) => list.iter_mut().for_each(scalar),
         Value::Object(_) => *value = Value::Null,
         _ => {}

@@ -19,7 +19,7 @@ use ionflux_sources::letters::{Changes, read_again};
 use ionflux_sources::subjects::Subjects;
 use ionflux_sources::subjects::raw::LAID_ASIDE;
 
-use super::replay::{currency, name, zone};
+use super::replay::{currency, shop, zone};
 use crate::assemble::{self, Books, Options};
 use crate::failure::Failure;
 use crate::forgetting::lay;
@@ -92,7 +92,7 @@ pub struct Again {
     #[arg(long, value_name = "C", value_parser = currency)]
     pub currency: Option<Currency>,
     /// The shop of records that name none
-    #[arg(long, value_name = "S", value_parser = name)]
+    #[arg(long, value_name = "S", value_parser = shop)]
     pub shop: Option<String>,
     /// The zone of times without an offset
     #[arg(long, value_name = "TZ", value_parser = zone)]

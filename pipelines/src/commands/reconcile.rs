@@ -12,6 +12,7 @@ use ionflux_schemas::money::decimal;
 use ionflux_schemas::time::Day;
 use ionflux_sources::clock::{Clock, Wall};
 use ionflux_sources::poller::Stop;
+use ionflux_sources::shop;
 use ionflux_sources::shopify::admin::totals::{
     COLUMNS, DAYS_MAX, Days, Difference, Facts, Totals, compare, facts, theirs,
 };
@@ -19,6 +20,7 @@ use ionflux_sources::shopify::admin::{Account, AdminError, Client, Patient};
 use serde_json::{Value, json};
 
 use super::query::{self, Query};
+use super::replay;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::secrets::Secrets;
@@ -42,7 +44,7 @@ pub struct Reconcile {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// Only this shop
-    #[arg(long, value_name = "SHOP")]
+    #[arg(long, value_name = "SHOP", value_parser = replay::shop)]
     pub shop: Option<String>,
     /// The first day; 30 days up to the last if not given
     #[arg(long, value_name = "DAY")]
@@ -104,7 +106,8 @@ impl Reconcile {
 
     fn accounts(&self, config: &Config, secrets: &Secrets) -> Result<Vec<Account>, Failure> {
         let shops = config.shopify.iter().flat_map(|shopify| &shopify.shops);
-        let wanted = shops.filter(|(name, _)| self.shop.as_ref().is_none_or(|shop| shop == *name));
+        let asked = |name: &str| self.shop.as_deref().is_none_or(|shop| shop == shop::folded(name));
+        let wanted = shops.filter(|(name, _)| asked(name));
         let accounts = wanted.map(|(name, shop)| shop.account(name, secrets));
         let accounts: Vec<Account> = accounts.collect::<Result<_, _>>()?;
         if accounts.is_empty() {

@@ -102,8 +102,11 @@ impl Run {
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
+        let ending = connected.end();
         service.drain();
-        connected.finish();
+        for name in ending.wait() {
+            tracing::warn!("{name}: a request was under way and is not waited for");
+        }
         inbox.close();
         live.finish()
     }

@@ -179,3 +179,36 @@ fn a_shop_is_read_once_swept_from_then_on_and_compared() {
     assert_eq!(shop.times("BulkStart"), 2);
     instance.terminate();
 }
+
+#[test]
+fn a_shop_that_cannot_be_reached_takes_nothing_from_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets.env");
+    std::fs::write(&secrets, format!("ACME_TOKEN={TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&secrets, PermissionsExt::from_mode(0o600)).unwrap();
+    // It takes the request, and answers after the end of the test.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sections = format!(
+        "[shopify.shops.\"gone.myshopify.com\"]\nworkspace = \"acme\"\ntoken = \"ACME_TOKEN\"\n\
+         base_url = \"http://{}\"\n",
+        silent.local_addr().unwrap()
+    );
+    let config = format!(
+        "secrets_file = \"secrets.env\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [shopify.secret_variables]\nacme = [\"ACME_TOKEN\"]\n{sections}"
+    );
+    let instance = Instance::configured(folder.path(), &config).listening();
+    let _asked = silent.accept().unwrap();
+    instance.ready();
+    let shown = instance.get("/readyz").1;
+    assert!(shown.contains("shopify gone.myshopify.com"), "{shown}");
+    let metrics = instance.get("/metrics").1;
+    for line in [
+        "ionflux_component_running{component=\"shopify gone.myshopify.com\"} 0",
+        "ionflux_poller_rounds_total{outcome=\"good\",source=\"shopify gone.myshopify.com\"} 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
+    // While its request is under way; the end does not wait for the answer.
+    instance.terminate();
+}

@@ -11,6 +11,7 @@ use super::shape::Members;
 use super::webhook::{Webhook, parse};
 use super::{body, redaction};
 use crate::reading::{Refusal, Setting};
+use crate::shop;
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,12 +77,12 @@ impl Asked {
         let Some(told) = webhook.shop.map(str::trim).filter(|told| !told.is_empty()) else {
             return Ok(Request { shop: domain, members });
         };
-        let same = |own: &str| own.trim().eq_ignore_ascii_case(told);
         // Events may name their shop by its number.
-        if !same(&domain) && !own("shop_id").is_some_and(|id| same(&id)) {
+        let number = || own("shop_id").is_some_and(|id| *id == *told);
+        if shop::folded(&domain) != shop::folded(told) && !number() {
             return Err(field("the request's shop_domain is not the shop that its headers name"));
         }
-        Ok(Request { shop: told.into(), members })
+        Ok(Request { shop: domain, members })
     }
 
     /// What a request says that counts: the orders that have no customer from now on. The rest is

@@ -2,6 +2,8 @@
 //!
 //! Invariant: pure; every record inside ends as envelopes or as one refusal with its reason.
 
+use std::borrow::Cow;
+
 use ionflux_schemas::entity::Kind;
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fault::FaultKind;
@@ -16,9 +18,14 @@ use super::scalar::Scalar;
 use super::shape::{Members, Shape, trimmed};
 use super::{body, broken, edit, order, redaction, refund, zone};
 use crate::reading::{Refusal, Setting};
+use crate::shop;
 
 /// How deep lists and wrappers of records may stand in one another.
 const NESTING_MAX: usize = 4;
+/// Members with the name of the shop that a body is of.
+const OWN_SHOP: [&str; 3] = ["myshopify_domain", "myshopifyDomain", "shop_domain"];
+/// How much of a shop's name is told again.
+const SHOP_CHARS_MAX: usize = 60;
 
 /// A delivery: the headers that matter, where they are known, and the body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,12 +204,8 @@ impl Reading<'_> {
     ) -> Result<Vec<Outcome>, Refusal> {
         let Self { webhook, setting, .. } = self;
         let record = || {
-            let own = match shape {
-                Shape::Redaction => members.get("shop_domain"),
-                _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
-            };
-            let own = own.map(Scalar::of).and_then(Scalar::text);
-            Record::new(webhook.shop.or(own.as_deref()), webhook.raised_at(setting), setting)
+            let shop = shop_of(webhook, members)?;
+            Record::new(shop.as_deref(), webhook.raised_at(setting), setting)
         };
         let topic = topic(webhook);
         match shape {
@@ -226,6 +229,36 @@ impl Reading<'_> {
             })]),
         }
     }
+}
+
+/// The shop of a record: as its delivery says, or else as it says itself.
+fn shop_of<'a>(
+    webhook: &Webhook<'a>,
+    members: &Members<'a>,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let (told, own) = (webhook.shop.filter(|shop| !shop.trim().is_empty()), own_shop(members));
+    match (told, own) {
+        // No signature covers what a delivery says beside its body.
+        (Some(told), Some(own)) if contradicts(told, &own) => Err(field(format!(
+            "its body is of the shop {}, and its delivery names another",
+            own.chars().take(SHOP_CHARS_MAX).collect::<String>()
+        ))),
+        (Some(told), Some(own)) if shop::name(told).is_err() => Ok(Some(own)),
+        (Some(told), _) => Ok(Some(Cow::Borrowed(told))),
+        (None, own) => Ok(own),
+    }
+}
+
+/// The shop that a record names itself.
+pub(super) fn own_shop<'a>(members: &Members<'a>) -> Option<Cow<'a, str>> {
+    let named = OWN_SHOP.iter().filter_map(|name| members.get(name));
+    named.map(Scalar::of).find_map(Scalar::text)
+}
+
+/// Whether two names are of two shops on Shopify.
+pub(super) fn contradicts(told: &str, own: &str) -> bool {
+    let names = [told, own].map(shop::of_shopify);
+    matches!(names, [Ok(told), Ok(own)] if told != own)
 }
 
 /// Reads a body into its typed shape.

@@ -192,11 +192,11 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
         self.scanner.scalar()?;
         let raw = &self.text[start..self.scanner.at()];
         if !raw.starts_with('"') {
-            // A number with a point or an exponent is no id, and every reader says so.
-            if raw.bytes().all(|byte| byte.is_ascii_digit()) {
-                let put = (self.around.naming)(kind, raw).map(|name| name.to_string());
-                self.replace(start, put.as_deref().unwrap_or("null").as_bytes());
-            }
+            // A number below zero, with a point or with an exponent is no id.
+            let digits = raw.bytes().all(|byte| byte.is_ascii_digit());
+            let name = if digits { (self.around.naming)(kind, raw) } else { None };
+            let put = name.map_or_else(|| "null".to_owned(), |name| name.to_string());
+            self.replace(start, put.as_bytes());
             return Ok(());
         }
         // What is no text, for half of a pair stands in it, is no id.

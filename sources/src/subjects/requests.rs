@@ -18,6 +18,7 @@ use super::keys::Sought;
 use super::minimise::global;
 use super::table::Kind;
 use super::{SOURCE, Subjects, keys, wrapped};
+use crate::shop::folded;
 use crate::shopify::compliance::Asked;
 use crate::shopify::delivery::webhook;
 use crate::shopify::orders_csv::buyer_of;
@@ -135,7 +136,7 @@ impl Request {
             id: random()?,
             deed: Deed::Forget,
             workspace: workspace.into(),
-            shop: shop.trim().into(),
+            shop: folded(shop.trim()).into(),
             received_at,
             ids,
             words,
@@ -165,7 +166,7 @@ impl Request {
             one => one.into_iter().collect(),
         };
         let orders = orders.iter().take(ORDERS_MAX).filter_map(text).collect();
-        let (workspace, shop) = ((*delivery.workspace).into(), request.shop.trim().into());
+        let (workspace, shop) = ((*delivery.workspace).into(), folded(&request.shop).into());
         let (id, shops) = (random().ok()?, Vec::new());
         Some(Self { id, deed, workspace, shop, received_at, ids, words, orders, shops })
     }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::error::SubjectError;
 use super::keys::{Scope, Sought};
-use super::shelves::{Record, Shelves, What};
+use super::shelves::{ID_BYTES_MAX, Record, Shelves, What};
 use super::table::Kind;
 
 /// How many people a vault may know; each takes some 60 bytes of memory.
@@ -124,7 +124,8 @@ impl Vault {
     }
 
     /// What somebody is called; a new name for whom nobody knew. `None` for those who were
-    /// forgotten a short while ago, who stay unknown.
+    /// forgotten a short while ago, who stay unknown, and for what is no id: no text at all, or
+    /// more than a shelf takes.
     ///
     /// # Errors
     /// When there are too many people, or too much waits for the disk.
@@ -134,6 +135,9 @@ impl Vault {
         (kind, id): (Kind, &str),
         now: UtcMs,
     ) -> Result<Option<Name>, SubjectError> {
+        if !(1..=ID_BYTES_MAX).contains(&id.len()) {
+            return Ok(None);
+        }
         let sought = scope.person(kind, id);
         let mut index = self.shared.index();
         let people = index.people.len();

@@ -20,11 +20,13 @@ use ionflux_schemas::fault::{FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey, Version, content_hash};
 use ionflux_schemas::time::UtcMs;
 
-use super::event::{Event, PAYLOAD, SHOPS, open};
+use super::event::{Event, PAYLOAD, named_shops, open};
 use super::fields::Fields;
 use crate::draft::delivered;
 use crate::reading::{Decoded, Refusal, Setting};
+use crate::shop;
 use crate::shopify::delivery::SOURCE as WEBHOOKS;
+use crate::shopify::record::field;
 
 /// The name of the source, and of the files that hold its events.
 pub const SOURCE: &str = "platform-events";
@@ -182,7 +184,12 @@ impl Draft<'_> {
     /// The shop it is about; without one it is about the workspace as a whole.
     fn shop(&self, payload: &Fields<'_>) -> Result<Option<Id>, Refusal> {
         let Self { event, setting, .. } = self;
-        let own = payload.text(&SHOPS)?.or_else(|| event.shop.clone());
+        let own = named_shops(payload)?;
+        let mut own: Vec<&str> = own.iter().chain(&event.shops).map(|name| &**name).collect();
+        if !own.is_empty() {
+            own.extend(shop::known(setting.shop.as_deref()));
+        }
+        let own = shop::first(own).map_err(|wrong| field(wrong.to_string()))?;
         let brand = || Ok(payload.text(&["brand_id"])?.or_else(|| event.brand.clone()));
         let named = own.map_or_else(brand, |own| Ok(Some(own)))?;
         Ok(named.or_else(|| setting.shop.clone()))

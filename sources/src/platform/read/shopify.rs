@@ -11,6 +11,7 @@ use super::{Told, payload};
 use crate::platform::event::Event;
 use crate::platform::fields::Fields;
 use crate::reading::{Refusal, Setting};
+use crate::shop;
 use crate::shopify::webhook::{Webhook, records};
 
 /// Entities of event types, and what topics call them.
@@ -99,9 +100,17 @@ pub fn wrapped<'e>(event: &'e Event<'_>, parts: &[&str]) -> Result<Option<Wrappe
         _ => None,
     };
     let Some(topic) = topic.map(Cow::Owned).or_else(raw) else { return Ok(None) };
-    let shop = header("shopify-shop-domain")
-        .or_else(|| fields.quoted(&["shop_domain", "shop", "shopify_shop_id", "shop_id"]))
-        .or_else(|| event.shop.as_deref().map(Cow::Borrowed));
+    let named = ["shop_domain", "shop", "shopify_shop_id", "shop_id"].map(|n| fields.quoted(&[n]));
+    let own = event.shops.iter().map(|name| Some(Cow::Borrowed(&**name)));
+    let mut shops = [header("shopify-shop-domain")].into_iter().chain(named).chain(own).flatten();
+    let first = shops.next();
+    // A number of the shop may stand before its name.
+    let shop = match &first {
+        Some(text) if shop::name(text).is_err() => {
+            shops.find(|text| shop::name(text).is_ok()).or(first)
+        }
+        _ => first,
+    };
     if [Some(&topic), shop.as_ref()].into_iter().flatten().any(|t| t.len() > HEADER_BYTES_MAX) {
         let why = format!("or its shop has more than {HEADER_BYTES_MAX} bytes");
         return Err(fields.refuse(FaultKind::Field, "topic", &why));
