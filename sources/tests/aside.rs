@@ -66,7 +66,9 @@ impl Bench {
 
     /// Takes a request in, and gives it.
     fn ask(&self, topic: &str, body: &[u8]) -> Request {
-        let mut asked = delivery("shopify-webhooks", body);
+        let mut body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        body["shop_domain"] = SHOP.into();
+        let mut asked = delivery("shopify-webhooks", body.to_string().as_bytes());
         asked.headers.insert("x-shopify-topic".into(), topic.into());
         self.intake.deliver_blocking(asked).unwrap();
         self.subjects.all_pending().unwrap().pop().unwrap()

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::record::{Outcome, Record, field};
 use super::scalar::Scalar;
 use super::shape::Members;
-use super::webhook::{Webhook, parse};
+use super::webhook::{Webhook, elsewhere, parse};
 use super::{body, redaction};
 use crate::reading::{Refusal, Setting};
 use crate::shop;
@@ -80,7 +80,7 @@ impl Asked {
         // Events may name their shop by its number.
         let number = || own("shop_id").is_some_and(|id| *id == *told);
         if shop::folded(&domain) != shop::folded(told) && !number() {
-            return Err(field("the request's shop_domain is not the shop that its headers name"));
+            return Err(elsewhere(&domain));
         }
         Ok(Request { shop: domain, members })
     }

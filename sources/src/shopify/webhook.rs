@@ -239,14 +239,17 @@ fn shop_of<'a>(
     let (told, own) = (webhook.shop.filter(|shop| !shop.trim().is_empty()), own_shop(members));
     match (told, own) {
         // No signature covers what a delivery says beside its body.
-        (Some(told), Some(own)) if contradicts(told, &own) => Err(field(format!(
-            "its body is of the shop {}, and its delivery names another",
-            own.chars().take(SHOP_CHARS_MAX).collect::<String>()
-        ))),
+        (Some(told), Some(own)) if contradicts(told, &own) => Err(elsewhere(&own)),
         (Some(told), Some(own)) if shop::name(told).is_err() => Ok(Some(own)),
         (Some(told), _) => Ok(Some(Cow::Borrowed(told))),
         (None, own) => Ok(own),
     }
+}
+
+/// The refusal of a body of another shop than its delivery says.
+pub(super) fn elsewhere(own: &str) -> Refusal {
+    let own: String = own.chars().take(SHOP_CHARS_MAX).collect();
+    field(format!("its body is of the shop {own}, and its delivery names another"))
 }
 
 /// The shop that a record names itself.

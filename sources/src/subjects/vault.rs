@@ -34,8 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// for hours, and files lie about for days.
 pub const FORGOTTEN_MS: i64 = 10 * 86_400_000;
 
-/// How many marks of people who stay unknown there may be; a request adds one for each id, kind
-/// and shop under which somebody may be known.
+/// How many marks of people who stay unknown there may be: one for each id, kind and shop.
 pub const FORGOTTEN_MAX: usize = 1 << 20;
 
 /// What somebody is called, and what must be durable before it is used.
