@@ -12,7 +12,7 @@ use ionflux_schemas::delivery::Position;
 use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::time::UtcMs;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -315,7 +315,7 @@ impl Carrier {
             return Ok(());
         }
         self.kept_at = now;
-        let kept = self.consumer.context().keep(&self.consumer, CommitMode::Async);
+        let kept = self.consumer.context().keep(&self.consumer);
         kept.map_err(|error| format!("the cursor could not be kept: {error}"))
     }
 
