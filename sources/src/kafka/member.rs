@@ -248,14 +248,13 @@ impl Member {
     }
 }
 
-/// Whether a commit will not go better however often it is tried: the group has given the member up,
-/// or it has no right to.
+/// Whether a commit will not go better however often it is tried: the group has given the member
+/// up, or it has no right to.
 fn lasting(error: &KafkaError) -> bool {
     use rdkafka::types::RDKafkaErrorCode::{
         FencedInstanceId, GroupAuthorizationFailed, IllegalGeneration, UnknownMemberId,
     };
-    let lasting =
-        [FencedInstanceId, GroupAuthorizationFailed, IllegalGeneration, UnknownMemberId];
+    let lasting = [FencedInstanceId, GroupAuthorizationFailed, IllegalGeneration, UnknownMemberId];
     error.rdkafka_error_code().is_some_and(|code| lasting.contains(&code))
 }
 
