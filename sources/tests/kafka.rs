@@ -201,6 +201,7 @@ fn poison_is_a_dead_letter_and_a_registry_that_is_away_is_waited_for() {
     assert!(!taken[1].headers.contains_key("writer-schema"));
     assert!(taken[2].headers["trouble"].contains("99"), "{:?}", taken[2].headers);
     assert_eq!(&*taken[0].workspace, rig.workspace());
+    assert_eq!(&*taken[0].headers["workspace-shop"], kafka_rig::SHOP);
 }
 
 #[test]

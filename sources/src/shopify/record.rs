@@ -19,6 +19,9 @@ pub type Outcome = Result<Vec<Envelope>, Refusal>;
 /// The longest name a shop may have: a domain name has no more.
 const SHOP_BYTES_MAX: usize = 255;
 
+/// Why a record is refused that names no shop where nobody else does.
+pub const NAMELESS: &str = "the record names no shop: give --shop";
+
 /// The surroundings of one record.
 pub struct Record<'a> {
     /// What the reader was told.
@@ -41,9 +44,9 @@ impl<'a> Record<'a> {
             let reason = format!("the name of the shop has more than {SHOP_BYTES_MAX} bytes");
             return Err(Refusal::new(FaultKind::Field, "", reason));
         }
-        let name = named.or(setting.shop.as_deref()).ok_or_else(|| {
-            Refusal::new(FaultKind::Field, "", "the record names no shop: give --shop")
-        })?;
+        let name = named
+            .or(setting.shop.as_deref())
+            .ok_or_else(|| Refusal::new(FaultKind::Field, "", NAMELESS))?;
         let shop = Arc::new(ShopKey::new(setting.workspace.clone(), name));
         Ok(Self { setting, shop, raised_at })
     }

@@ -45,6 +45,9 @@ pub fn broker() -> Option<String> {
     found
 }
 
+/// The one shop of a rig's workspace.
+pub const SHOP: &str = "acme.myshopify.com";
+
 /// Waits until something holds.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let (_keep, never) = mpsc::channel::<()>();
@@ -201,7 +204,8 @@ pub fn be_a_child() {
 fn options(connection: Connection, id: &str, instance: Option<String>) -> Options {
     let patterns = vec!["ionflux.shopify.workspace_{workspace}.events_raw".parse().unwrap()];
     let (group, workspaces) = (id.to_owned(), vec![id.to_owned()]);
-    Options { connection, group, instance, session_ms: 6_000, patterns, workspaces }
+    let shops = BTreeMap::from([(id.to_owned(), SHOP.to_owned())]);
+    Options { connection, group, instance, session_ms: 6_000, patterns, workspaces, shops }
 }
 
 /// A member with its journal.
