@@ -168,6 +168,7 @@ impl Shopify {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn checked(shop: &str, more: &str) -> Result<(), String> {
         let text = format!("[shops.{shop:?}]\nworkspace = \"acme\"\ntoken = \"T\"\n{more}");
