@@ -16,7 +16,7 @@ use ionflux_schemas::time::{Day, UtcMs};
 use crate::aggregate;
 use crate::codec::plain::PlainOrder;
 use crate::codec::{CodecError, Text};
-use crate::dossier::Dossier;
+use crate::dossier::{Dossier, foremost};
 use crate::numbers::Numbers;
 use crate::shop::Shop;
 
@@ -246,7 +246,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         rows.sort_by_key(|(content, row)| (row.line.at, **content));
         let lines = || rows.iter().map(|(_, row)| &row.line);
         if let Some(first) = lines().next().filter(|_| lines().any(|line| !line.returned)) {
-            let customer = lines().find_map(|line| line.customer.as_ref());
+            // Of equal ones that of the earliest line.
+            let customers = lines().rev().filter_map(|line| line.customer.as_ref());
+            let customer = customers.max_by_key(|customer| foremost(customer));
             let customer = customer.map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
             let channel = self.channel(&first.channel);
             let scene = self.scene(first.currency, channel);

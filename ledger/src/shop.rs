@@ -36,6 +36,14 @@ impl Shops {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// The shops of a workspace.
+    #[must_use]
+    pub fn of_workspace(&self, workspace: &str) -> Vec<Id> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let theirs = known.keys().filter(|key| &*key.workspace == workspace);
+        theirs.map(|key| key.shop.clone()).collect()
+    }
+
     /// Remembers a shop, or its new calendar.
     pub(crate) fn put(&self, shop: Arc<Shop>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ use ionflux_ledger::Ledger;
 use ionflux_ledger::scrub::{Forget, Scrubbed};
 use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::health::{Condition, Health};
-use ionflux_schemas::key::{Id, ShopKey};
+use ionflux_schemas::key::{Id, ShopKey, named};
 use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::list::read_delivery;
@@ -108,6 +108,9 @@ impl Forgetting {
         let decoded = raw::not_kept(delivery, at);
         let mut decoded = decoded.unwrap_or_else(|| read_delivery(delivery, at));
         if let Some(name) = raw {
+            // What could not be minimised has the ids of its platform.
+            let after = self.subjects.rename(&mut decoded.envelopes)?;
+            self.subjects.vault().durable_blocking(after)?;
             match &mut decoded.letter {
                 // Its bytes stay where they can be removed.
                 Some(letter) => lay(letter, &name),
@@ -176,6 +179,7 @@ impl Forgetting {
                 later.push(due);
                 continue;
             }
+            name_shops(ledger, &mut due.request);
             let orders = match due.request.deed {
                 Deed::Tell => Some(orders_of(ledger, &self.subjects, &due.request)?),
                 _ => None,
@@ -235,6 +239,13 @@ pub(crate) fn lay(letter: &mut Letter, name: &str) {
     letter.context.insert(LAID_ASIDE.into(), name.into());
 }
 
+/// Tells a request which shops it means where it names none.
+fn name_shops(ledger: &Ledger, request: &mut Request) {
+    if request.shop.is_empty() {
+        request.shops = ledger.shops().of_workspace(&request.workspace);
+    }
+}
+
 fn forget(request: &Request) -> Forget {
     let shop = ShopKey::new(&*request.workspace, &*request.shop);
     let tells = request.deed == Deed::Tell;
@@ -248,8 +259,9 @@ fn orders_of(
     subjects: &Subjects,
     request: &Request,
 ) -> Result<Vec<Value>, Failure> {
-    let names = subjects.names_of(request).into_iter().map(|name| Id::from(name.to_string()));
-    let names: BTreeSet<Id> = names.collect();
+    let names = subjects.names_of(request).into_iter();
+    let names: BTreeSet<Id> =
+        names.flat_map(|name| [false, true].map(|addressed| named(name, addressed))).collect();
     let named: BTreeSet<&str> = request.orders.iter().map(|order| &**order).collect();
     let shop = ShopKey::new(&*request.workspace, &*request.shop);
     let mut orders = Vec::new();

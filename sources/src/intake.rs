@@ -17,6 +17,9 @@ use crate::subjects::requests::Request;
 /// How soon a sender should come again when the vault is busy.
 const BUSY_RETRY_S: u32 = 1;
 
+/// And where there are too many requests about people.
+const CROWDED_RETRY_S: u32 = 60;
+
 /// What becomes of people's data on the way in.
 #[derive(Clone)]
 pub enum Privacy {
@@ -137,6 +140,10 @@ impl Intake {
 fn refused(problem: SubjectError) -> Refused {
     match problem {
         SubjectError::Full => Refused::Full { retry_after_s: BUSY_RETRY_S },
+        SubjectError::Crowded => {
+            tracing::warn!("a request about a person was put off: {problem}");
+            Refused::Full { retry_after_s: CROWDED_RETRY_S }
+        }
         problem => {
             tracing::error!("a delivery was not kept: {problem}");
             Refused::Failing

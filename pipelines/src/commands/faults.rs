@@ -312,15 +312,16 @@ impl Again {
             outcome.faulty += still.len();
             outcome.counted = before + usize::from(still.is_empty());
             books.engine.resolve(solved);
+            // People of deliveries have their names already, but in bytes that were laid aside.
+            let known = letter.position.is_some() && aside.is_none();
             match (&mut decoded.letter, aside) {
                 (Some(letter), Some(name)) => lay(letter, &name),
                 (None, Some(name)) => understood.push(name),
                 _ => {}
             }
-            // People of deliveries have their names already.
-            match letter.position {
-                Some(_) => books.engine.add(decoded),
-                None => books.engine.add_file(decoded)?,
+            match known {
+                true => books.engine.add(decoded),
+                false => books.engine.add_file(decoded)?,
             }
             if books.engine.full() {
                 books.engine.close_epoch(None)?;

@@ -111,6 +111,12 @@ pub fn plain(delivery: Delivery) -> Delivery {
     Delivery { source, workspace: event.workspace, received_at, headers, body: event.body }
 }
 
+/// The event inside a message, as a delivery of its own; none where it cannot be told apart.
+#[must_use]
+pub fn event_in(delivery: &Delivery) -> Option<Delivery> {
+    event(delivery, &Setting::of_delivery(delivery)).ok()
+}
+
 /// The event inside, as its own door would have taken it.
 fn event(delivery: &Delivery, setting: &Setting) -> Result<Delivery, Refusal> {
     let topic = delivery.headers.get(TOPIC).map_or("", |topic| topic);

@@ -11,10 +11,11 @@ use ionflux_schemas::time::UtcMs;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::compliance::Asked;
 use super::entities::{self, Beside};
 use super::record::{Outcome, Record, field};
 use super::scalar::Scalar;
-use super::shape::{Members, Shape};
+use super::shape::{Members, Shape, trimmed};
 use super::{body, broken, edit, order, redaction, refund, zone};
 use crate::reading::{Refusal, Setting};
 use crate::shop;
@@ -57,6 +58,9 @@ pub fn records(webhook: &Webhook<'_>, setting: &Setting) -> Vec<Result<Vec<Envel
     if webhook.test {
         return vec![unsupported("a test notification")];
     }
+    if let Some(asked) = topic(webhook).and_then(|topic| Asked::of(&topic)) {
+        return asked.records(webhook, setting);
+    }
     let mut outcomes = Vec::new();
     Reading { webhook, setting, outcomes: &mut outcomes }.read(webhook.body, None, 0);
     outcomes
@@ -66,11 +70,23 @@ fn unsupported(what: &str) -> Outcome {
     Err(Refusal::new(FaultKind::Unsupported, "", format!("{what}: no view counts it")))
 }
 
-/// The topic as `orders/create`, also from the `ORDERS_CREATE` of subscriptions.
 fn topic(webhook: &Webhook<'_>) -> Option<String> {
-    let topic = webhook.topic.map(str::trim).filter(|topic| !topic.is_empty())?;
-    let topic = topic.to_ascii_lowercase();
+    webhook.topic.and_then(canonical)
+}
+
+/// A topic as `orders/create`, also from the `ORDERS_CREATE` of subscriptions.
+pub fn canonical(topic: &str) -> Option<String> {
+    let topic = Some(topic.trim()).filter(|topic| !topic.is_empty())?.to_ascii_lowercase();
     Some(if topic.contains('/') { topic } else { topic.replacen('_', "/", 1) })
+}
+
+impl Webhook<'_> {
+    /// When it was raised. A stamp that only breaks ties is not worth a record: unreadable is as
+    /// good as unsaid.
+    pub fn raised_at(&self, setting: &Setting) -> UtcMs {
+        let raised = self.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
+        raised.unwrap_or_default()
+    }
 }
 
 /// What the bodies of topics are. Topics of the same family that are not here are not counted,
@@ -102,9 +118,6 @@ const TOPICS: &[(&str, Shape)] = &[
     ("app/scopes_update", Shape::Beside(Beside::Scopes)),
     ("app_subscriptions/update", Shape::Beside(Beside::Subscription)),
     ("bulk_operations/finish", Shape::Beside(Beside::BulkOperation)),
-    ("customers/redact", Shape::Redaction),
-    ("customers/data_request", Shape::Request),
-    ("shop/redact", Shape::Request),
 ];
 
 /// What a topic's body is.
@@ -130,7 +143,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads a record, a list of them, or a wrapper around either; `hint` is what a wrapper said.
     fn read(&mut self, text: &str, hint: Option<Beside>, depth: usize) {
-        let text = text.trim();
+        let text = trimmed(text);
         if depth > NESTING_MAX {
             self.outcomes.push(unsupported("lists and wrappers nested too deep"));
             return;
@@ -191,10 +204,8 @@ impl Reading<'_> {
     ) -> Result<Vec<Outcome>, Refusal> {
         let Self { webhook, setting, .. } = self;
         let record = || {
-            // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
-            let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
             let shop = shop_of(webhook, members)?;
-            Record::new(shop.as_deref(), raised.unwrap_or_default(), setting)
+            Record::new(shop.as_deref(), webhook.raised_at(setting), setting)
         };
         let topic = topic(webhook);
         match shape {
@@ -211,8 +222,6 @@ impl Reading<'_> {
                 Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
             }
             Shape::Id => Err(field("a deletion of something: only its topic says of what")),
-            // Whoever feeds the ledger carries it out.
-            Shape::Request => Ok(Vec::new()),
             Shape::Other(name) => Ok(vec![unsupported(name)]),
             Shape::Unknown => Ok(vec![unsupported(&match topic {
                 Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),

@@ -22,6 +22,7 @@ mod scan;
 mod shelves;
 pub mod table;
 pub mod vault;
+mod wrapped;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::entity::{Body, Entity};
 use ionflux_schemas::event::{Envelope, Event};
-use ionflux_schemas::key::Id;
+use ionflux_schemas::key::{Id, addressed, named};
 use ionflux_schemas::time::UtcMs;
 
 use self::downloads::Download;
@@ -43,7 +44,9 @@ use self::requests::Request;
 use self::table::{Kind, Rules};
 use self::vault::Vault;
 use crate::clock::Clock;
+use crate::kafka::delivery as kafka;
 use crate::list::read_delivery;
+use crate::shop::folded;
 use crate::tiktok::api::SHOP as TIKTOK_SHOP;
 
 /// The header of a delivery that is a request about a person, or comes with one: its id.
@@ -58,7 +61,8 @@ pub const SHOP: &str = "ionflux-shop";
 pub const SOURCE: &str = "subjects";
 
 /// The sources whose bodies name their shop in a form that their readers know.
-const NAMED_INSIDE: [&str; 2] = [crate::platform::read::SOURCE, crate::kafka::delivery::SOURCE];
+const NAMED_INSIDE: [&str; 3] =
+    [crate::platform::read::SOURCE, kafka::SOURCE, crate::shopify::delivery::SOURCE];
 
 /// The keyed place of a state.
 pub struct Subjects {
@@ -144,12 +148,19 @@ impl Subjects {
     pub fn prepare(&self, mut delivery: Delivery) -> Result<Prepared, SubjectError> {
         // These are ours to set.
         delivery.headers.retain(|name, _| ![REQUEST, RAW, NOT_KEPT].contains(&&**name));
-        let request = Request::of_delivery(&delivery, self.clock.now());
+        // A message's key may be anybody's id, and nothing is read of it.
+        if *delivery.source == *kafka::SOURCE {
+            delivery.headers.remove(kafka::KEY);
+        }
+        let webhook = wrapped::shopify(&delivery);
+        let request =
+            webhook.as_deref().and_then(|said| Request::of_delivery(said, self.clock.now()));
+        let topic = webhook.as_deref().and_then(wrapped::topic);
         if let Some(request) = &request {
             delivery.headers.insert(REQUEST.into(), (&*request.id).into());
         }
         let (mut after, mut raw) = (0, None);
-        let Some(rules) = Rules::of(&delivery) else {
+        let Some(rules) = Rules::with(&delivery.source, topic.as_deref()) else {
             return Ok(Prepared { delivery, after, request, raw });
         };
         let shop = shop_of(&delivery);
@@ -224,7 +235,8 @@ impl Subjects {
                 _ => continue,
             };
             if let Some(id) = person {
-                *person = names.name(kind, id.trim()).map(|name| Id::from(name.to_string()));
+                let name = names.name(kind, id.trim());
+                *person = name.map(|name| named(name, addressed(id)));
             }
             after = after.max(names.after);
             names.failed.map_or(Ok(()), Err)?;
@@ -282,8 +294,9 @@ impl Names<'_> {
 /// One person of one shop has one name, whichever way the news came.
 fn shop_of(delivery: &Delivery) -> Cow<'_, str> {
     let named = ["x-shopify-shop-domain", "shopify-shop-domain", TIKTOK_SHOP, SHOP];
-    if let Some(shop) = named.iter().find_map(|name| delivery.headers.get(*name)) {
-        return shop.trim().into();
+    let mut named = named.iter().filter_map(|name| delivery.headers.get(*name));
+    if let Some(shop) = named.find(|shop| !shop.trim().is_empty()) {
+        return folded(shop);
     }
     if !NAMED_INSIDE.contains(&&*delivery.source) {
         return "".into();

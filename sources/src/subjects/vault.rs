@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ionflux_schemas::key::PSEUDONYM_MIN;
+use ionflux_schemas::key::pseudonym;
 use ionflux_schemas::time::UtcMs;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
@@ -33,6 +33,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long somebody who was forgotten stays unknown, whatever is said of them: senders try again
 /// for hours, and files lie about for days.
 pub const FORGOTTEN_MS: i64 = 10 * 86_400_000;
+
+/// How many marks of people who stay unknown there may be; a request adds one for each id, kind
+/// and shop under which somebody may be known.
+pub const FORGOTTEN_MAX: usize = 1 << 20;
 
 /// What somebody is called, and what must be durable before it is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +153,7 @@ impl Vault {
         if people >= PEOPLE_MAX || index.queued_bytes >= QUEUE_BYTES_MAX || index.closed {
             return Err(SubjectError::Full);
         }
-        let number = self.shared.random()?;
+        let number = self.shared.random(now)?;
         let shown = (kind == Kind::User).then(|| Box::from(id));
         let what = What::Person { name: number, shown };
         let Sought { name: person, scope } = sought;
@@ -167,6 +171,16 @@ impl Vault {
     #[must_use]
     pub fn known(&self, sought: &Sought) -> Option<u64> {
         self.shared.index().people.get(&sought.name).map(|held| held.name)
+    }
+
+    /// Whether as many people are kept unknown as may be.
+    #[must_use]
+    pub fn crowded(&self, now: UtcMs) -> bool {
+        let mut index = self.shared.index();
+        if index.forgotten.len() >= FORGOTTEN_MAX {
+            index.forgotten.retain(|_, until| *until > now);
+        }
+        index.forgotten.len() >= FORGOTTEN_MAX
     }
 
     /// The id of somebody whom views show.
@@ -306,10 +320,10 @@ impl Shared {
     }
 
     /// A name that says nothing.
-    fn random(&self) -> Result<u64, SubjectError> {
+    fn random(&self, now: UtcMs) -> Result<u64, SubjectError> {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes).map_err(|_| SubjectError::Random)?;
-        Ok(u64::from_le_bytes(bytes) % PSEUDONYM_MIN + PSEUDONYM_MIN)
+        Ok(pseudonym(u64::from_le_bytes(bytes), now))
     }
 
     /// Writes what waits; what fails waits again, in front.

@@ -19,7 +19,7 @@ use crate::reading::{Refusal, Setting};
 use crate::shopify::broken;
 use crate::shopify::record::field;
 use crate::shopify::scalar::Scalar;
-use crate::shopify::shape::Members;
+use crate::shopify::shape::{Members, trimmed};
 
 /// The shop that was asked.
 pub const SHOP: &str = "tiktok-shop-id";
@@ -105,7 +105,7 @@ pub fn decode(text: &str, told: &Told) -> Vec<Outcome> {
 }
 
 fn read(text: &str, told: &Told, depth: usize, outcomes: &mut Vec<Outcome>) {
-    let text = text.trim();
+    let text = trimmed(text);
     if depth > NESTING_MAX {
         return outcomes.push(Err(unsupported("answers nested too deep")));
     }

@@ -27,6 +27,7 @@ use super::fields::Fields;
 use crate::draft::delivered;
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shop;
+use crate::shopify::delivery::SOURCE as WEBHOOKS;
 use crate::shopify::record::field;
 
 /// The name of the source, and of the files that hold its events.
@@ -118,6 +119,30 @@ fn named(refusal: Refusal, id: Option<&str>, bytes: &[u8]) -> Refusal {
         subject => format!("{subject}, {event}"),
     };
     Refusal { subject: subject.into(), ..refusal }
+}
+
+/// The Shopify webhook that an event wraps, as a delivery of its own; none where it wraps none.
+#[must_use]
+pub fn webhook_in(delivery: &Delivery) -> Option<Delivery> {
+    let text = std::str::from_utf8(&delivery.body).ok()?;
+    let event = open(text, &delivery.workspace).event.ok()?;
+    let parts: Vec<&str> = event.kind.split('.').collect();
+    let (&"shopify", parts) = parts.split_first()? else { return None };
+    let wrapped = shopify::wrapped(&event, parts).ok()??;
+    let test = wrapped.test.then(|| "true".into());
+    let named = [
+        ("x-shopify-topic", Some(wrapped.topic)),
+        ("x-shopify-shop-domain", wrapped.shop),
+        ("x-shopify-test", test),
+    ];
+    let named = named.into_iter();
+    Some(Delivery {
+        source: WEBHOOKS.into(),
+        workspace: delivery.workspace.clone(),
+        received_at: delivery.received_at,
+        headers: named.filter_map(|(name, text)| Some((name.into(), (*text?).into()))).collect(),
+        body: wrapped.body.as_bytes().into(),
+    })
 }
 
 fn tell(event: &Event<'_>, setting: &Setting) -> Result<Told, Refusal> {

@@ -63,8 +63,41 @@ pub fn topic(entity: &str, verb: &str) -> Option<String> {
     Some(format!("{many}/{verb}"))
 }
 
+/// A webhook inside an event.
+pub struct Wrapped<'a> {
+    /// Its topic.
+    pub topic: Cow<'a, str>,
+    /// Its shop, where the wrapper or the envelope names one.
+    pub shop: Option<Cow<'a, str>>,
+    /// Whether it is a test.
+    pub test: bool,
+    triggered_at: Cow<'a, str>,
+    /// Its body.
+    pub body: Cow<'a, str>,
+}
+
 /// `ionflux.shopify.<entity>.<verb>`, and `ionflux.shopify.unmapped` with the topic in the payload
 pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
+    let Some(wrapped) = wrapped(event, parts)? else { return Ok(None) };
+    let Wrapped { topic, shop, test, triggered_at, body } = &wrapped;
+    let webhook = Webhook {
+        topic: Some(topic),
+        shop: shop.as_deref(),
+        triggered_at: Some(triggered_at),
+        test: *test,
+        body,
+    };
+    let mut outcomes = records(&webhook, setting);
+    for refusal in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().err()) {
+        if *refusal.reason == *NAMELESS {
+            refusal.reason = NO_SHOP.into();
+        }
+    }
+    Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
+}
+
+/// The webhook that an event of such a type wraps.
+pub fn wrapped<'e>(event: &'e Event<'_>, parts: &[&str]) -> Result<Option<Wrapped<'e>>, Refusal> {
     let fields = payload(event)?;
     let headers = fields.object("headers", "payload_json.headers.")?;
     let header = |name: &str| headers.as_ref().and_then(|headers| headers.header(name));
@@ -95,20 +128,8 @@ pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Opti
     let triggered_at = header("shopify-triggered-at").or_else(|| beside(&["triggered_at"]));
     let triggered_at = triggered_at.unwrap_or_else(|| event.at.to_string().into());
     let test = header("shopify-test").is_some_and(|test| !test.eq_ignore_ascii_case("false"));
-    let webhook = Webhook {
-        topic: Some(&topic),
-        shop: shop.as_deref(),
-        triggered_at: Some(&triggered_at),
-        test,
-        body: inner.as_deref().unwrap_or(&event.payload),
-    };
-    let mut outcomes = records(&webhook, setting);
-    for refusal in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().err()) {
-        if *refusal.reason == *NAMELESS {
-            refusal.reason = NO_SHOP.into();
-        }
-    }
-    Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
+    let body = inner.unwrap_or_else(|| Cow::Borrowed(&event.payload));
+    Ok(Some(Wrapped { topic, shop, test, triggered_at, body }))
 }
 
 /// The body inside a wrapper: an object, or the text of one.
