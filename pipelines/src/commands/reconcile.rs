@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -58,6 +58,10 @@ pub struct Reconcile {
     /// The instance with our totals, if it is not the configuration's own
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// The certificates that the instance may show, as PEM, or those that vouch for it; without it
+    /// its own for the configuration's own instance, and public authorities for another
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    pub ca_file: Option<PathBuf>,
     /// How to print the differences
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -87,11 +91,8 @@ impl Reconcile {
     /// When a side cannot be asked, or numbers differ.
     pub fn execute(&self) -> Result<(), Failure> {
         let config = Config::read(&self.config)?;
-        let beside = |path: &PathBuf| match self.config.parent() {
-            Some(folder) => folder.join(path),
-            None => path.clone(),
-        };
-        let secrets = Secrets::read(config.secrets_file.as_ref().map(beside).as_deref())?;
+        let secrets = config.secrets_file.as_ref().map(|path| self.beside(path));
+        let secrets = Secrets::read(secrets.as_deref())?;
         let accounts = self.accounts(&config, &secrets)?;
         let mut compared = Vec::new();
         for account in accounts {
@@ -102,6 +103,11 @@ impl Reconcile {
             Output::Json => super::print(listed(&compared).as_bytes())?,
         }
         verdict(&compared)
+    }
+
+    /// A path of the configuration, from where we are.
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.config.parent().map_or_else(|| path.to_path_buf(), |folder| folder.join(path))
     }
 
     fn accounts(&self, config: &Config, secrets: &Secrets) -> Result<Vec<Account>, Failure> {
@@ -143,12 +149,16 @@ impl Reconcile {
 
     /// Our rows, from where they are.
     fn ours(&self, sql: String, config: &Config) -> Result<Vec<Value>, Failure> {
-        let own = || format!("http://{}", config.http.listen);
-        let url = match &self.state {
-            Some(_) => None,
-            None => Some(self.url.clone().unwrap_or_else(own)),
+        let (url, ca_file) = match (&self.state, &self.url) {
+            (Some(_), _) => (None, None),
+            (None, Some(url)) => (Some(url.clone()), None),
+            (None, None) => {
+                let own = config.http.tls_certificate.as_ref().map(|file| self.beside(file));
+                (Some(config.http.own_url()), own)
+            }
         };
-        let query = Query { state: self.state.clone(), url, output: query::Output::Json, sql };
+        let (state, ca_file) = (self.state.clone(), self.ca_file.clone().or(ca_file));
+        let query = Query { state, url, ca_file, output: query::Output::Json, sql };
         let hint = "is that an ionflux of this release?";
         let failed =
             |why: String| Failure::world(format!("our totals cannot be read: {why}"), hint);

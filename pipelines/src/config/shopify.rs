@@ -118,6 +118,20 @@ fn on_this_machine(url: &str) -> bool {
 }
 
 impl Shopify {
+    /// The shop of each workspace that has one only.
+    #[must_use]
+    pub fn only_shops(&self) -> BTreeMap<String, String> {
+        let mut shops: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (name, shop) in &self.shops {
+            shops.entry(&shop.workspace).or_default().push(name);
+        }
+        let only = |(workspace, names): (&str, Vec<&String>)| match names[..] {
+            [name] => Some((workspace.to_owned(), name.clone())),
+            _ => None,
+        };
+        shops.into_iter().filter_map(only).collect()
+    }
+
     /// Checks what can be checked without connecting.
     ///
     /// # Errors
@@ -192,6 +206,7 @@ impl Shopify {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn checked(shop: &str, more: &str) -> Result<(), String> {
         let text = format!("[shops.{shop:?}]\nworkspace = \"acme\"\ntoken = \"T\"\n{more}");
@@ -237,5 +252,18 @@ mod tests {
             let problem = checked(shop, &shops).unwrap_err();
             assert!(problem.contains(told), "{problem}");
         }
+    }
+
+    #[test]
+    fn the_shop_of_a_workspace_is_known_where_it_has_one_only() {
+        let shop = |name: &str, workspace: &str| {
+            format!(
+                "[shopify.shops.\"{name}.myshopify.com\"]\nworkspace = \"{workspace}\"\n\
+                 token = \"T\"\n"
+            )
+        };
+        let text = [shop("a", "one"), shop("b", "two"), shop("c", "two")].concat();
+        let shops = Config::parse(&text).unwrap().shopify.unwrap().only_shops();
+        assert_eq!(shops, BTreeMap::from([("one".into(), "a.myshopify.com".into())]));
     }
 }

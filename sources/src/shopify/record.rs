@@ -17,6 +17,9 @@ use crate::shop::{self, WrongName};
 /// One record's envelopes, or why it has none.
 pub type Outcome = Result<Vec<Envelope>, Refusal>;
 
+/// Why a record is refused that names no shop where nobody else does.
+pub const NAMELESS: &str = "the record names no shop: give --shop";
+
 /// The surroundings of one record.
 pub struct Record<'a> {
     /// What the reader was told.
@@ -36,7 +39,7 @@ impl<'a> Record<'a> {
     ) -> Result<Self, Refusal> {
         let named = shop.map(str::trim).filter(|name| !name.is_empty());
         let told = setting.shop.as_deref();
-        let name = named.or(told).ok_or_else(|| field("the record names no shop: give --shop"))?;
+        let name = named.or(told).ok_or_else(|| field(NAMELESS))?;
         let name = match shop::name(name) {
             // A number tells no shop, but whoever reads may know which one it is.
             Err(WrongName::Number(_)) => shop::first([name].into_iter().chain(shop::known(told))),

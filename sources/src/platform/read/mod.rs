@@ -11,6 +11,8 @@ mod shopify;
 mod span;
 mod spend;
 
+pub(crate) use shopify::NO_SHOP;
+
 use std::sync::Arc;
 
 use ionflux_schemas::delivery::{Delivery, Position};

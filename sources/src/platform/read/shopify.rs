@@ -12,6 +12,7 @@ use crate::platform::event::Event;
 use crate::platform::fields::Fields;
 use crate::reading::{Refusal, Setting};
 use crate::shop;
+use crate::shopify::record::NAMELESS;
 use crate::shopify::webhook::{Webhook, records};
 
 /// Entities of event types, and what topics call them.
@@ -43,6 +44,10 @@ const VERBS: &[(&str, &str)] = &[
     ("redacted", "redact"),
     ("data_requested", "data_request"),
 ];
+
+/// Why an event without a shop is refused; its readers may know more of where one could be.
+pub(crate) const NO_SHOP: &str = "the event names no shop: give it a shop_domain in payload_json, \
+                                  or name the shop with `ionflux faults replay --shop`";
 
 /// The longest topic and the longest name of a shop that are looked at.
 const HEADER_BYTES_MAX: usize = 512;
@@ -82,7 +87,12 @@ pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Opti
         test: *test,
         body,
     };
-    let outcomes = records(&webhook, setting);
+    let mut outcomes = records(&webhook, setting);
+    for refusal in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().err()) {
+        if *refusal.reason == *NAMELESS {
+            refusal.reason = NO_SHOP.into();
+        }
+    }
     Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
 }
 
