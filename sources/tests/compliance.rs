@@ -159,6 +159,10 @@ fn webhooks_inside_events_are_minimised_like_webhooks() {
         assert_eq!(asked(&subjects, older).1, 0);
         let keyed = subjects.prepare(event(source, "ionflux.platform.x", &json!({}))).unwrap();
         assert_eq!(keyed.delivery.headers.contains_key("key"), source != "kafka");
+        let mut keyed = event(source, "ionflux.platform.x", &json!({}));
+        keyed.headers.insert("key".into(), SHOP.into());
+        let kept = subjects.prepare(keyed).unwrap().delivery;
+        assert_eq!(kept.headers.get("key").map(|key| &**key), Some(SHOP));
     }
 }
 

@@ -94,7 +94,8 @@ fn of_some_shop(
 }
 
 /// Whether a key is the name of a shop.
-fn is_shop(key: &str) -> bool {
+#[must_use]
+pub fn is_shop(key: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let name = key.strip_suffix(".myshopify.com");
     name.is_some_and(|name| !name.is_empty() && name.bytes().all(plain))

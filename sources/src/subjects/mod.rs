@@ -148,9 +148,9 @@ impl Subjects {
     pub fn prepare(&self, mut delivery: Delivery) -> Result<Prepared, SubjectError> {
         // These are ours to set.
         delivery.headers.retain(|name, _| ![REQUEST, RAW, NOT_KEPT].contains(&&**name));
-        // A message's key may be anybody's id, and nothing is read of it.
+        // A message's key may be anybody's id; nothing is read of it but the name of a shop.
         if *delivery.source == *kafka::SOURCE {
-            delivery.headers.remove(kafka::KEY);
+            delivery.headers.retain(|name, key| **name != *kafka::KEY || kafka::is_shop(key));
         }
         let webhook = wrapped::shopify(&delivery);
         let request =
