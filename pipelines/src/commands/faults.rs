@@ -307,10 +307,9 @@ impl Again {
             };
             let still: BTreeSet<String> = decoded.faults.iter().map(Fault::id).collect();
             let solved = faults.into_iter().filter(|id| !still.contains(id));
-            let before = outcome.counted;
             let solved: Vec<String> = solved.collect();
             outcome.faulty += still.len();
-            outcome.counted = before + usize::from(still.is_empty());
+            outcome.counted += usize::from(still.is_empty());
             books.engine.resolve(solved);
             // People of deliveries have their names already, but in bytes that were laid aside.
             let known = letter.position.is_some() && aside.is_none();
