@@ -101,7 +101,7 @@ pub struct Again {
     /// The zone of times without an offset
     #[arg(long, value_name = "TZ", value_parser = zone)]
     pub timezone: Option<Zone>,
-    /// The configuration, whose section [registry] may know the schemas of messages by now
+    /// The configuration, whose section registry may know the schemas of messages by now
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// A corrected mapping, for rows of plain CSV
