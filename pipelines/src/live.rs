@@ -28,6 +28,7 @@ use ionflux_sources::subjects::Subjects;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::feed::{self, Feed};
+use crate::forgetting::Forgetting;
 use crate::keeper::Keeper;
 use crate::meter::Meter;
 use crate::outlets::Outlets;
@@ -145,7 +146,7 @@ impl Instance {
         let now = clock.now();
         board.set("ledger", Condition::Starting, "hydrating", now);
         let journal = inbox.clone();
-        board.ask(move || journal.health());
+        board.need(move || journal.health());
         let (shown, told, time) = (Arc::clone(&store), meter.clone(), Arc::clone(&clock));
         let out = Arc::clone(&outlets);
         let publish = move |batch: Batch| {
@@ -163,7 +164,9 @@ impl Instance {
         let epoch = engine.epoch();
         let mut feed = Feed::new(engine, reader)?;
         if let Some(subjects) = subjects {
-            feed = feed.forgetting(subjects);
+            let forgetting = Forgetting::new(subjects);
+            board.ask(forgetting.health());
+            feed = feed.forgetting(forgetting);
         }
         let keeper = Keeper::start(state.views_folder())?;
         let due = Due { synced_at: now, kept_at: now, told_at: UtcMs(0) };
@@ -237,6 +240,7 @@ impl Instance {
             self.world.inbox.trim(below);
             (self.due.synced_at, self.synced) = (now, epoch);
         }
+        self.feed.tend()?;
         if now.0 - self.due.kept_at.0 >= KEEP_MS && epoch > self.kept {
             let snapshot = self.world.store.newest();
             let upper = snapshot.upper;

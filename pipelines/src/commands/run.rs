@@ -105,8 +105,11 @@ impl Run {
         let waker = service.waker();
         let live = Live::start(parts, move || waker.notify_one())?;
         service.wait_for_stop()?;
+        let ending = connected.end();
         service.drain();
-        connected.finish();
+        for name in ending.wait() {
+            tracing::warn!("{name}: a request was under way and is not waited for");
+        }
         inbox.close();
         live.finish()
     }
@@ -231,7 +234,8 @@ fn outlets(config: &Config, world: &World, state: &Arc<State>) -> Result<Outlets
         world.secrets.get(name, purpose).map_err(|failure| failure.problem)
     };
     let hint = "see the section [sinks] of config/reference.toml";
-    let sinks = config.sinks.build(&secret).map_err(|problem| Failure::usage(problem, hint))?;
+    let sinks = config.sinks.build(&list::views(), &secret);
+    let sinks = sinks.map_err(|problem| Failure::usage(problem, hint))?;
     let World { clock, registry, board, .. } = world;
     Outlets::start(sinks, &Surroundings { state, clock, registry, board })
 }
