@@ -9,9 +9,12 @@ mod forget;
 mod hostile;
 mod instance;
 mod kill;
+#[path = "../../../sinks/tests/proxy/mod.rs"]
+mod proxy;
 mod run;
 mod settings;
 mod shop;
+mod sinks;
 mod slow;
 mod socket;
 mod tls;

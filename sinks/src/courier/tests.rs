@@ -140,9 +140,7 @@ static TENS: View = View {
         "fields": [{"name": "key", "type": "long", "doc": "The key."},
             {"name": "tens", "type": "long", "doc": "The tens of the total."}]}"#,
     width: 1,
-    row: |_, key, totals| {
-        Row(vec![Value::Int(key as i64), Value::Int((totals[0] / 10) as i64)])
-    },
+    row: |_, key, totals| Row(vec![Value::Int(key as i64), Value::Int((totals[0] / 10) as i64)]),
 };
 
 #[test]

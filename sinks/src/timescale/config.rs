@@ -83,7 +83,10 @@ impl TimescaleConfig {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let name = &self.url_variable;
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
-            return Err(wrong("url_variable", "is no name of a variable, such as IONFLUX_POSTGRES_URL"));
+            return Err(wrong(
+                "url_variable",
+                "is no name of a variable, such as IONFLUX_POSTGRES_URL",
+            ));
         }
         for (option, days) in [
             ("columnstore_after_days", self.columnstore_after_days),
