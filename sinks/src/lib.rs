@@ -16,6 +16,7 @@ mod random;
 pub mod retry;
 
 pub mod files;
+pub mod lake;
 pub mod memory;
 pub mod timescale;
 
