@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::task::JoinSet;
+
 use super::manifest::{self, FOLDER, Head};
 use super::store::{Listed, Store};
 use crate::error::SinkError;
@@ -14,6 +16,8 @@ use crate::error::SinkError;
 pub(super) const GRACE_MS: i64 = 3_600_000;
 /// Objects removed by one request.
 const REMOVED_AT_ONCE: usize = 1_000;
+/// Manifests read at the same time.
+const READ_AT_ONCE: usize = 16;
 
 /// What each manifest no longer named of what the one before did, as far as it is known.
 pub(super) type Dropped = BTreeMap<u64, Vec<String>>;
@@ -34,15 +38,7 @@ pub(super) async fn sweep(
     // dropped; what a kept one named is in the newest or was dropped by a later one.
     let mut live: BTreeSet<&str> = whole.objects();
     let later: Vec<u64> = kept.iter().skip(1).map(|(sequence, _)| *sequence).collect();
-    let mut known = true;
-    for sequence in &later {
-        if !dropped.contains_key(sequence) {
-            match manifest::read(store, *sequence).await? {
-                Some(manifest) => drop(dropped.insert(*sequence, manifest.dropped)),
-                None => known = false,
-            }
-        }
-    }
+    let known = learn(store, &later, dropped).await?;
     dropped.retain(|sequence, _| later.contains(sequence));
     live.extend(dropped.values().flatten().map(String::as_str));
     // Manifests go first, so that none is ever there whose files are not.
@@ -65,6 +61,30 @@ pub(super) async fn sweep(
         store.remove(paths.to_vec()).await?;
     }
     Ok(())
+}
+
+/// Reads what is not known yet, as a program does that has just started; says whether all of it
+/// could be read.
+async fn learn(store: &Store, later: &[u64], dropped: &mut Dropped) -> Result<bool, SinkError> {
+    let unknown: Vec<u64> =
+        later.iter().copied().filter(|number| !dropped.contains_key(number)).collect();
+    let mut known = true;
+    for numbers in unknown.chunks(READ_AT_ONCE) {
+        let mut reads = JoinSet::new();
+        for number in numbers.iter().copied() {
+            let store = store.clone();
+            reads.spawn(async move { (number, manifest::read(&store, number).await) });
+        }
+        while let Some(read) = reads.join_next().await {
+            let lost = |_| SinkError::transient("lake: a manifest was not read");
+            let (number, manifest) = read.map_err(lost)?;
+            match manifest? {
+                Some(manifest) => drop(dropped.insert(number, manifest.dropped)),
+                None => known = false,
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// The place of the oldest manifest that is kept.
