@@ -140,6 +140,12 @@ pub(super) async fn read(store: &Store, sequence: u64) -> Result<Option<Manifest
     Ok(manifest.filter(|m| m.sequence == sequence && m.mark().is_some()))
 }
 
+/// Whether these bytes are a manifest that is there.
+pub(super) async fn is(store: &Store, path: &str, bytes: &[u8]) -> Result<bool, SinkError> {
+    let there = store.read("read a manifest", path, BYTES_MAX).await?;
+    Ok(there.is_some_and(|there| there[..] == *bytes))
+}
+
 async fn open(store: &Store, sequence: u64) -> Result<Option<Whole>, SinkError> {
     let Some(manifest) = read(store, sequence).await? else { return Ok(None) };
     let mut files = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! The lake: every view as Parquet files by workspace and day, on a disk or in an object store.
 //!
 //! Delivery: exactly once. An epoch is there when its manifest is, and a manifest is put only if
-//! none followed the one that was read. Invariant: whoever reads by a manifest sees one epoch, whole,
-//! for as long as that manifest is kept.
+//! none followed the one that was read. Invariant: whoever reads by a manifest sees one epoch,
+//! whole, for as long as that manifest is kept.
 //!
 //! ```text
 //!   _current                                             a hint: the newest manifest

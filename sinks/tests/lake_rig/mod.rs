@@ -21,10 +21,12 @@ use ionflux_sinks::history::VIEWS;
 use ionflux_sinks::lake::{LakeConfig, build, over};
 use ionflux_sinks::memory::Contents;
 use ionflux_sinks::sink::{BoxFuture, Sink};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt};
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value as Json;
 use store::{Strike, Troubled, When};
@@ -57,6 +59,17 @@ impl Lake {
             Some(folder),
         );
         lake.config.url = format!("file://{}", root.display());
+        lake
+    }
+
+    /// In a bucket of S3, as the environment says it is to be reached.
+    pub fn on_s3(bucket: &str, prefix: &str) -> Self {
+        let url = format!("s3://{bucket}");
+        let plain = ClientOptions::new().with_allow_http(true);
+        let client = AmazonS3Builder::from_env().with_client_options(plain).with_url(&url);
+        let inner = PrefixStore::new(client.build().unwrap(), prefix);
+        let mut lake = Self::new(Arc::new(inner), true, None);
+        lake.config.url = format!("{url}/{prefix}");
         lake
     }
 
@@ -127,7 +140,7 @@ impl Lake {
         let mut contents = Contents::new();
         for shown in manifest["views"].as_array().unwrap() {
             let name = shown["view"].as_str().unwrap();
-            let part = self.json(shown["part"].as_str().unwrap()).await.expect("a part is there");
+            let part = self.json(shown["part"].as_str().unwrap()).await.unwrap();
             let Some(view) = views.iter().find(|view| view.name == name) else { continue };
             for file in part["files"].as_array().unwrap() {
                 let bytes = self.bytes(file["path"].as_str().unwrap()).await;
