@@ -13,7 +13,7 @@ use std::process::Command;
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
-use ionflux_sinks::conformance::{SCENARIOS, Scenario, check};
+use ionflux_sinks::conformance::{SCENARIOS, check};
 use ionflux_sinks::history::COUNTS;
 use ionflux_sinks::sink::{Mark, Outgoing};
 use lake_rig::Lake;
@@ -47,8 +47,7 @@ async fn the_suite_passes_over_s3() {
 
 async fn over_s3() {
     let mut lake = Lake::on_s3("bucket", "deep/lake");
-    // The client's own patience makes trouble slow; the plain store has been through all of it.
-    for scenario in SCENARIOS.into_iter().filter(|scenario| *scenario != Scenario::Crashes) {
+    for scenario in SCENARIOS {
         let checked = check(scenario, &mut lake).await;
         checked.unwrap_or_else(|broken| panic!("{broken}: {:?}", broken.cause));
     }
