@@ -94,9 +94,43 @@ impl CustomerKey {
 /// The lowest pseudonym: higher than the ids platforms give, and below 2^63 as all of them.
 pub const PSEUDONYM_MIN: u64 = 1 << 62;
 
+/// Where the periods of pseudonyms begin, and how long one is: shorter than anybody who was
+/// forgotten stays unknown.
+const PERIODS_FROM: UtcMs = UtcMs(1_767_225_600_000);
+const PERIOD_MS: i64 = 8 * 86_400_000;
+/// How many bits of a pseudonym say its period: 22 years of them.
+const PERIOD_BITS: u32 = 10;
+
+/// A pseudonym of a random number: higher than all of an earlier period, so that of two names of
+/// one person, who was forgotten in between, the lower one is the first.
+#[must_use]
+pub fn pseudonym(random: u64, now: UtcMs) -> u64 {
+    let last = (1 << PERIOD_BITS) - 1;
+    let period = (now.0.saturating_sub(PERIODS_FROM.0) / PERIOD_MS).clamp(0, last) as u64;
+    let bits = PSEUDONYM_MIN.trailing_zeros() - PERIOD_BITS;
+    PSEUDONYM_MIN + (period << bits) + random % (1 << bits)
+}
+
+/// What leads the id of a buyer of whom only an address is known.
+pub const ADDRESSED: &str = "email-";
+
+/// Whether of a buyer only an address is known.
+#[must_use]
+pub fn addressed(id: &str) -> bool {
+    id.trim().starts_with(ADDRESSED)
+}
+
+/// A pseudonym as an id, which still says whether only an address was known.
+#[must_use]
+pub fn named(pseudonym: u64, addressed: bool) -> Id {
+    let lead = if addressed { ADDRESSED } else { "" };
+    format!("{lead}{pseudonym}").into()
+}
+
 /// Whether an id is a pseudonym: a random number that leads to nobody without the vault.
 #[must_use]
 pub fn pseudonymous(id: &str) -> bool {
+    let id = id.strip_prefix(ADDRESSED).unwrap_or(id);
     let number = || id.parse::<u64>().ok();
     let within = |number| (PSEUDONYM_MIN..PSEUDONYM_MIN << 1).contains(&number);
     id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()) && number().is_some_and(within)
@@ -105,6 +139,20 @@ pub fn pseudonymous(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pseudonyms_of_later_periods_are_higher_and_stay_within_their_range() {
+        let at = |days: i64| UtcMs(PERIODS_FROM.0 + days * 86_400_000);
+        assert!(pseudonym(u64::MAX, at(0)) < pseudonym(0, at(10)));
+        assert!(pseudonym(u64::MAX, at(7_000)) < pseudonym(0, at(7_010)));
+        for (random, now) in [(0, UtcMs(i64::MIN)), (u64::MAX, UtcMs(i64::MAX)), (7, at(3))] {
+            for address in [false, true] {
+                let id = named(pseudonym(random, now), address);
+                assert!(pseudonymous(&id) && addressed(&id) == address, "{id}");
+            }
+        }
+        assert!(!pseudonymous("email-00000000000000000000000000000007"));
+    }
 
     #[test]
     fn customers_are_themselves_or_hashed_apart() {

@@ -15,6 +15,8 @@ pub mod metrics;
 mod random;
 pub mod retry;
 
+pub mod list;
+
 pub mod files;
 pub mod lake;
 pub mod memory;

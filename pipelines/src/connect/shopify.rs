@@ -1,5 +1,8 @@
 //! Shopify: the door for webhooks, and the shops that are asked.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +11,7 @@ use ionflux_schemas::health::{Condition, Health};
 use ionflux_sources::poller::Poller;
 use ionflux_sources::shopify::admin::poll::Admin;
 use ionflux_sources::shopify::admin::{Account, Client, Patient};
-use ionflux_sources::shopify::door;
+use ionflux_sources::shopify::door::{self, App};
 use ionflux_sources::shopify::signature::Secrets;
 
 use super::{Connected, World};
@@ -23,12 +26,17 @@ const DOWNLOADS: &str = "downloads";
 /// # Errors
 /// When a secret is missing.
 pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Result<(), Failure> {
+    sweep(config, &world.cursors.beside(DOWNLOADS));
     let Some(shopify) = &config.shopify else { return Ok(()) };
     let secrets = shopify.secrets(&world.secrets)?.into_iter();
-    let secrets = secrets.map(|(workspace, held)| (workspace, Secrets::new(held))).collect();
+    let app = |(workspace, held): (String, Vec<String>)| {
+        let (secrets, shops) = (Secrets::new(held), shopify.allowed(&workspace));
+        (workspace, App { secrets, shops })
+    };
+    let apps = secrets.map(app).collect();
     let asked = accounts(shopify, world)?;
     if !shopify.secret_variables.is_empty() {
-        connected.open(door::router(world.doors.clone(), secrets));
+        connected.open(door::router::<App>(world.doors.clone(), apps));
     }
     asked.into_iter().try_for_each(|(account, shop)| ask(account, shop, world, connected))
 }
@@ -56,6 +64,7 @@ fn ask(
     let mut admin = admin.map_err(failed)?;
     if shop.backfill {
         let folder = world.cursors.beside(DOWNLOADS).join(&*name);
+        world.subjects.downloads_of((&shop.workspace, &name), folder.clone());
         admin = admin.with_backfill(folder);
     }
     let progress = admin.progress();
@@ -67,6 +76,21 @@ fn ask(
     world.board.ask(move || with_progress(health(), &progress));
     connected.pollers.push(poller);
     Ok(())
+}
+
+/// Removes the exports of shops that nobody reads to their end any more: they hold ids of people.
+fn sweep(config: &Config, folder: &Path) {
+    let shops = config.shopify.as_ref().map(|shopify| &shopify.shops);
+    let read = |name: &OsStr| {
+        let shop = name.to_str().and_then(|name| shops?.get(name));
+        shop.is_some_and(|shop| shop.backfill)
+    };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| !read(&entry.file_name())) {
+        if let Err(cause) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!("{} cannot be removed: {cause}", entry.path().display());
+        }
+    }
 }
 
 /// How a shop is, with how far its backfill is: the first round can take hours.

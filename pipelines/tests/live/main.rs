@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+mod crowd;
 mod events;
 mod forget;
 mod hostile;
