@@ -8,7 +8,6 @@
 //! Invariant: [`Dossier::merge`] is commutative, associative and idempotent, so that a dossier
 //! depends on what was said and not on when it was heard.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -192,12 +191,11 @@ pub(crate) fn outranks(one: &(Version, Id), other: &(Version, Id)) -> bool {
 }
 
 /// Which of several buyers an order has. A pseudonym goes before any id of a platform, so that
-/// forgetting ids before or after comparing is the same; a buyer with an id before one of whom only
-/// an address is known; and of pseudonyms the lowest, which was given first: a person who was
-/// forgotten and is named again under a new one takes no order with them.
+/// forgetting ids before or after comparing is the same; and a buyer with an id before one of whom
+/// only an address is known. Among equal ones the later snapshot decides: a platform merges
+/// customers, and nothing that arrives says which of two pseudonyms came first.
 pub(crate) fn foremost(id: &str) -> impl Ord {
-    let given = pseudonymous(id).then_some(Reverse(id));
-    (pseudonymous(id), !addressed(id), given)
+    (pseudonymous(id), !addressed(id))
 }
 
 /// Of two meanings of one row the higher ranked holds. The customer ranks last, for the same

@@ -94,21 +94,10 @@ impl CustomerKey {
 /// The lowest pseudonym: higher than the ids platforms give, and below 2^63 as all of them.
 pub const PSEUDONYM_MIN: u64 = 1 << 62;
 
-/// Where the periods of pseudonyms begin, and how long one is: shorter than anybody who was
-/// forgotten stays unknown.
-const PERIODS_FROM: UtcMs = UtcMs(1_767_225_600_000);
-const PERIOD_MS: i64 = 8 * 86_400_000;
-/// How many bits of a pseudonym say its period: 22 years of them.
-const PERIOD_BITS: u32 = 10;
-
-/// A pseudonym of a random number: higher than all of an earlier period, so that of two names of
-/// one person, who was forgotten in between, the lower one is the first.
+/// A pseudonym of a random number.
 #[must_use]
-pub fn pseudonym(random: u64, now: UtcMs) -> u64 {
-    let last = (1 << PERIOD_BITS) - 1;
-    let period = (now.0.saturating_sub(PERIODS_FROM.0) / PERIOD_MS).clamp(0, last) as u64;
-    let bits = PSEUDONYM_MIN.trailing_zeros() - PERIOD_BITS;
-    PSEUDONYM_MIN + (period << bits) + random % (1 << bits)
+pub fn pseudonym(random: u64) -> u64 {
+    PSEUDONYM_MIN + random % PSEUDONYM_MIN
 }
 
 /// What leads the id of a buyer of whom only an address is known.
@@ -141,13 +130,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pseudonyms_of_later_periods_are_higher_and_stay_within_their_range() {
-        let at = |days: i64| UtcMs(PERIODS_FROM.0 + days * 86_400_000);
-        assert!(pseudonym(u64::MAX, at(0)) < pseudonym(0, at(10)));
-        assert!(pseudonym(u64::MAX, at(7_000)) < pseudonym(0, at(7_010)));
-        for (random, now) in [(0, UtcMs(i64::MIN)), (u64::MAX, UtcMs(i64::MAX)), (7, at(3))] {
+    fn pseudonyms_stay_within_their_range() {
+        for random in [0, 7, PSEUDONYM_MIN, u64::MAX] {
             for address in [false, true] {
-                let id = named(pseudonym(random, now), address);
+                let id = named(pseudonym(random), address);
                 assert!(pseudonymous(&id) && addressed(&id) == address, "{id}");
             }
         }

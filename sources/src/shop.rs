@@ -30,8 +30,7 @@ pub enum WrongName {
     TooLong,
     /// Shopify's number of a shop, from which nobody can tell its name.
     #[error(
-        "{0:?} is a number of a shop, not its name: give the name, such as acme.myshopify.com, in \
-         its place or with --shop"
+        "{0:?} {NUMBERED}: give the name, such as acme.myshopify.com, in its place or with --shop"
     )]
     Number(Box<str>),
     /// An address without a domain name.
@@ -40,6 +39,15 @@ pub enum WrongName {
     /// A name that no shop on Shopify has.
     #[error("{0:?} is no name of a shop on Shopify, such as acme.myshopify.com")]
     Elsewhere(Box<str>),
+}
+
+/// What is said of a shop's number.
+const NUMBERED: &str = "is a number of a shop, not its name";
+
+/// Whether a reason is that only a number of the shop was given.
+#[must_use]
+pub fn numbered(reason: &str) -> bool {
+    reason.contains(NUMBERED)
 }
 
 /// The name of a shop. Of a domain name case, a final dot, a scheme, a port and a path do not

@@ -166,8 +166,17 @@ fn an_order_without_a_shop_is_of_its_messages_key_or_of_the_only_shop() {
         let found = of(&[("key", other), only]);
         assert_eq!(shops(&found), ["only.myshopify.com"], "{other}");
     }
-    // A shop that the event names is the shop, and other events need none.
+    // A number of the shop does not name it; the key or the only shop does.
     let named = String::from_utf8(order()).unwrap();
+    for number in ["954889", "gid://shopify/Shop/954889"] {
+        let with = format!(r#"{{\"shop_domain\":\"{number}\",\"id\":31"#);
+        let numbered = named.replace(r#"{\"id\":31"#, &with).into_bytes();
+        let of = |more: &[(&str, &str)]| read(&message("acme", &numbered, more));
+        assert_eq!(shops(&of(&[key, only])), ["key.myshopify.com"]);
+        assert_eq!(shops(&of(&[only])), ["only.myshopify.com"]);
+        assert!(of(&[]).faults[0].reason.contains("number of a shop"));
+    }
+    // A shop that the event names is the shop, and other events need none.
     let named =
         named.replace(r#"{\"id\":31"#, r#"{\"shop_domain\":\"own.myshopify.com\",\"id\":31"#);
     let own = read(&message("acme", named.as_bytes(), &[key, only]));

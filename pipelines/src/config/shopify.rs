@@ -126,7 +126,7 @@ impl Shopify {
             shops.entry(&shop.workspace).or_default().push(name);
         }
         let only = |(workspace, names): (&str, Vec<&String>)| match names[..] {
-            [name] => Some((workspace.to_owned(), name.clone())),
+            [name] => Some((workspace.to_owned(), shop::folded(name).into_owned())),
             _ => None,
         };
         shops.into_iter().filter_map(only).collect()

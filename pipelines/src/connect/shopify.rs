@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ionflux_schemas::health::{Condition, Health};
 use ionflux_sources::poller::Poller;
+use ionflux_sources::shop::folded;
 use ionflux_sources::shopify::admin::poll::Admin;
 use ionflux_sources::shopify::admin::{Account, Client, Patient};
 use ionflux_sources::shopify::door::{self, App};
@@ -82,8 +83,10 @@ fn ask(
 fn sweep(config: &Config, folder: &Path) {
     let shops = config.shopify.as_ref().map(|shopify| &shopify.shops);
     let read = |name: &OsStr| {
-        let shop = name.to_str().and_then(|name| shops?.get(name));
-        shop.is_some_and(|shop| shop.backfill)
+        let named = |(given, shop): (&String, &Shop)| {
+            shop.backfill && name.to_str() == Some(&*folded(given))
+        };
+        shops.is_some_and(|shops| shops.iter().any(named))
     };
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| !read(&entry.file_name())) {
@@ -104,4 +107,25 @@ fn with_progress(mut health: Health, progress: &Mutex<String>) -> Health {
     }
     health.reason = told.into();
     health
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exports_that_nobody_reads_on_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |name: &str, more: &str| {
+            format!("[shopify.shops.\"{name}\"]\nworkspace = \"w\"\ntoken = \"T\"\n{more}")
+        };
+        let shops = [text("ACME.myshopify.com", ""), text("b.myshopify.com", "backfill = false\n")];
+        let config = Config::parse(&shops.concat()).unwrap();
+        for shop in ["acme.myshopify.com", "b.myshopify.com", "gone.myshopify.com"] {
+            fs::create_dir(folder.path().join(shop)).unwrap();
+        }
+        sweep(&config, folder.path());
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["acme.myshopify.com"]);
+    }
 }

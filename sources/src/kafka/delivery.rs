@@ -19,6 +19,7 @@ use crate::list;
 use crate::platform::read::{NO_SHOP, SOURCE as EVENTS};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::registry::wire::{Content, content};
+use crate::shop;
 use crate::shopify::delivery::named;
 
 /// The name of the source.
@@ -71,9 +72,9 @@ fn of_some_shop(
     setting: Setting,
     read: impl Fn(&Setting) -> Decoded,
 ) -> Decoded {
-    let nameless = |decoded: &Decoded| decoded.faults.iter().any(|it| *it.reason == *NO_SHOP);
+    let nameless = |reason: &str| reason == NO_SHOP || shop::numbered(reason);
     let decoded = read(&setting);
-    if !nameless(&decoded) {
+    if !decoded.faults.iter().any(|fault| nameless(&fault.reason)) {
         return decoded;
     }
     let header = |name: &str| delivery.headers.get(name).map(|text| &**text);

@@ -223,15 +223,19 @@ impl Door {
         let grant = self.grant(headers)?;
         self.parts.doors.allow(&grant.workspace, 1)?;
         let kind = kind_of(kind)?;
-        let mut shop = Id::default();
+        let mut asked_of = Id::default();
         for (field, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
             match field.as_str() {
-                "shop" => shop = text.into(),
+                "shop" => {
+                    let named = shop::first([&*text]).map_err(|wrong| bad(&wrong.to_string()))?;
+                    asked_of = named.unwrap_or_default();
+                }
                 _ => return Err(bad(&format!("{:?} is not shop", shown(&field)))),
             }
         }
         let received_at = self.stamp();
-        let (held, whose) = (Arc::clone(&self.parts.held), ShopKey::new(&*grant.workspace, &*shop));
+        let whose = ShopKey::new(&*grant.workspace, &*asked_of);
+        let held = Arc::clone(&self.parts.held);
         let sought = name.clone();
         let look = move || held::document(&*held, &whose, (kind.name, &sought), received_at);
         let found = self.blocking(look).await?.map_err(|reason| failed(&reason))?;
@@ -240,7 +244,8 @@ impl Door {
             return Err(Box::new(refusal(StatusCode::NOT_FOUND, &detail)));
         }
         let (valid_from, valid_until, document) = (None, None, None);
-        let change = Change { shop, name: name.into(), valid_from, valid_until, document };
+        let change =
+            Change { shop: asked_of, name: name.into(), valid_from, valid_until, document };
         self.keep(grant, kind, received_at, vec![change]).await
     }
 

@@ -253,7 +253,7 @@ impl Subjects {
             return Ok(0);
         }
         let mut erased = 0;
-        for name in names(&self.folder.join("raw"))? {
+        for name in self.may_be_of(request) {
             let theirs = match self.laid_aside(&name)? {
                 LaidAside::Body(whose, bytes) => about(request, &whose, &bytes),
                 // Nobody can say whose it is, and no letter has anything of it.
@@ -266,6 +266,15 @@ impl Subjects {
             }
         }
         Ok(erased)
+    }
+
+    /// The bodies of a request's workspace, and the damaged ones: those of others are not read.
+    fn may_be_of(&self, request: &Request) -> Vec<Box<str>> {
+        let aside = self.aside();
+        let theirs =
+            |body: &Lying| body.workspace.is_empty() || body.workspace == request.workspace;
+        let bodies = aside.bodies.iter().filter(|(_, body)| theirs(body));
+        bodies.map(|(name, _)| name.clone()).collect()
     }
 
     fn raw_path(&self, name: &str) -> Option<PathBuf> {

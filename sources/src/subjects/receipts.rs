@@ -65,7 +65,7 @@ impl Subjects {
         let now = self.clock.now();
         let destroyed = match request.deed {
             Deed::Tell => Destroyed::default(),
-            Deed::Forget => self.vault().forget(&self.people(request), now)?,
+            Deed::Forget => self.vault().forget(&self.to_forget(request), now)?,
             Deed::ForgetShop => {
                 let scope = self.keys().scope(&request.workspace, &request.shop);
                 self.vault().forget_shop(scope.id, now)?

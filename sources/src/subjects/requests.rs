@@ -17,6 +17,7 @@ use super::error::SubjectError;
 use super::keys::Sought;
 use super::minimise::global;
 use super::table::Kind;
+use super::vault::FORGOTTEN_MAX;
 use super::{SOURCE, Subjects, keys, wrapped};
 use crate::shop::folded;
 use crate::shopify::compliance::Asked;
@@ -64,6 +65,9 @@ pub struct Request {
     /// The shops that are meant where the request names none: told by whoever carries it out.
     #[serde(default)]
     pub shops: Vec<Id>,
+    /// Whether a token asks, and no platform that must be answered.
+    #[serde(default)]
+    pub by_token: bool,
 }
 
 /// What a request says of a person.
@@ -142,6 +146,7 @@ impl Request {
             words,
             orders: Vec::new(),
             shops: Vec::new(),
+            by_token: true,
         })
     }
 
@@ -168,7 +173,8 @@ impl Request {
         let orders = orders.iter().take(ORDERS_MAX).filter_map(text).collect();
         let (workspace, shop) = ((*delivery.workspace).into(), folded(&request.shop).into());
         let (id, shops) = (random().ok()?, Vec::new());
-        Some(Self { id, deed, workspace, shop, received_at, ids, words, orders, shops })
+        let by_token = false;
+        Some(Self { id, deed, workspace, shop, received_at, ids, words, orders, shops, by_token })
     }
 
     /// What is looked for in raw bytes.
@@ -226,8 +232,10 @@ impl Subjects {
     /// When too many wait or were carried out lately, or the disk refuses.
     pub fn begin(&self, request: &Request) -> Result<(), SubjectError> {
         let forgets = request.deed == Deed::Forget;
-        if names(&self.folder.join("pending"))?.len() >= PENDING_MAX
-            || forgets && self.vault().crowded(self.clock.now())
+        // Half is left to platforms, whatever tokens ask for.
+        let half = |most: usize| if request.by_token { most / 2 } else { most };
+        if names(&self.folder.join("pending"))?.len() >= half(PENDING_MAX)
+            || forgets && self.vault().crowded(half(FORGOTTEN_MAX), self.clock.now())
         {
             return Err(SubjectError::Crowded);
         }
@@ -285,6 +293,18 @@ impl Subjects {
                 }
             }
         }
+        people
+    }
+
+    /// Those of them who are to be unknown from now on: in the other shops of a workspace only who
+    /// was known there, or one request would take the room of thousands.
+    pub(super) fn to_forget(&self, request: &Request) -> Vec<(Sought, u128)> {
+        let own = [&*request.shop, ""]
+            .map(|shop| self.scope(&request.workspace, shop, Kind::Customer).id);
+        let mut people = self.people(request);
+        people.retain(|(sought, _)| {
+            own.contains(&sought.scope) || self.vault().known(sought).is_some()
+        });
         people
     }
 

@@ -152,7 +152,7 @@ impl Vault {
         if people >= PEOPLE_MAX || index.queued_bytes >= QUEUE_BYTES_MAX || index.closed {
             return Err(SubjectError::Full);
         }
-        let number = self.shared.random(now)?;
+        let number = self.shared.random()?;
         let shown = (kind == Kind::User).then(|| Box::from(id));
         let what = What::Person { name: number, shown };
         let Sought { name: person, scope } = sought;
@@ -172,14 +172,14 @@ impl Vault {
         self.shared.index().people.get(&sought.name).map(|held| held.name)
     }
 
-    /// Whether as many people are kept unknown as may be.
+    /// Whether more people are kept unknown than so many.
     #[must_use]
-    pub fn crowded(&self, now: UtcMs) -> bool {
+    pub fn crowded(&self, most: usize, now: UtcMs) -> bool {
         let mut index = self.shared.index();
-        if index.forgotten.len() >= FORGOTTEN_MAX {
+        if index.forgotten.len() >= most {
             index.forgotten.retain(|_, until| *until > now);
         }
-        index.forgotten.len() >= FORGOTTEN_MAX
+        index.forgotten.len() >= most
     }
 
     /// The id of somebody whom views show.
@@ -319,10 +319,10 @@ impl Shared {
     }
 
     /// A name that says nothing.
-    fn random(&self, now: UtcMs) -> Result<u64, SubjectError> {
+    fn random(&self) -> Result<u64, SubjectError> {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes).map_err(|_| SubjectError::Random)?;
-        Ok(pseudonym(u64::from_le_bytes(bytes), now))
+        Ok(pseudonym(u64::from_le_bytes(bytes)))
     }
 
     /// Writes what waits; what fails waits again, in front.

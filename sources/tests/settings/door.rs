@@ -210,7 +210,8 @@ fn what_is_deleted_is_taken_back_from_now_on() {
     assert_eq!(held(&before, "settings")[0].1["cost"], "12.50");
     assert_eq!(held(&bench.get("/product-costs/history"), "changes").len(), 2);
     assert_eq!(delete("sku:A%2F1", "one").0, 404, "it is taken back already");
-    assert_eq!(delete("sku:A%2F1?shop=a.myshopify.com", "one").0, 200);
+    assert_eq!(delete("sku:A%2F1?shop=31", "one").0, 400, "a number is no name");
+    assert_eq!(delete("sku:A%2F1?shop=A.myshopify.com.", "one").0, 200);
 }
 
 #[test]
