@@ -18,6 +18,7 @@ pub mod retry;
 pub mod list;
 
 pub mod files;
+pub mod lake;
 pub mod memory;
 pub mod timescale;
 
