@@ -7,6 +7,7 @@ use std::fmt::Display;
 use ionflux_schemas::view::View;
 use serde::Deserialize;
 
+use crate::lake::{self, LakeConfig};
 use crate::sink::Sink;
 use crate::timescale::{self, TimescaleConfig};
 
@@ -16,6 +17,8 @@ use crate::timescale::{self, TimescaleConfig};
 pub struct Sinks {
     /// A PostgreSQL or TimescaleDB database.
     pub timescale: Option<TimescaleConfig>,
+    /// A data lake: Parquet files on a disk or in an object store.
+    pub lake: Option<LakeConfig>,
 }
 
 /// Looks up a secret by its name; the second text says what it holds.
@@ -27,7 +30,8 @@ impl Sinks {
     /// # Errors
     /// What is wrong, naming the option.
     pub fn check(&self) -> Result<(), String> {
-        self.timescale.as_ref().map_or(Ok(()), |given| named("timescale", given.validate()))
+        self.timescale.as_ref().map_or(Ok(()), |given| named("timescale", given.validate()))?;
+        self.lake.as_ref().map_or(Ok(()), |given| named("lake", given.validate()))
     }
 
     /// The sinks of all sections, for these views; none of them has connected yet.
@@ -44,6 +48,9 @@ impl Sinks {
             let address = secret(&given.url_variable, "the address of a PostgreSQL database")?;
             let built = timescale::build("timescale", given, &address, views);
             sinks.push(named("timescale", built)?);
+        }
+        if let Some(given) = &self.lake {
+            sinks.push(named("lake", lake::build("lake", given, views))?);
         }
         Ok(sinks)
     }

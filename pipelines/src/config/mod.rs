@@ -147,7 +147,7 @@ mod tests {
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
         assert!(shown.kafka.is_some() && shown.registry.is_some());
-        assert!(shown.sinks.timescale.is_some());
+        assert!(shown.sinks.timescale.is_some() && shown.sinks.lake.is_some());
         let tiktok = shown.tiktok.unwrap();
         assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }

@@ -98,7 +98,7 @@ impl Connected {
 
     /// A further source that is asked; it says on the board how it is.
     pub fn ask(&mut self, poller: Poller, board: &HealthBoard) {
-        board.ask(poller.health());
+        board.source(poller.health());
         self.pollers.push(poller);
     }
 
