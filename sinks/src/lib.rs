@@ -16,6 +16,8 @@ mod random;
 pub mod retry;
 
 pub mod files;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 pub mod timescale;
 
