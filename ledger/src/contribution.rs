@@ -13,9 +13,10 @@ use ionflux_schemas::key::{CustomerKey, Id};
 use ionflux_schemas::money::div_half_even;
 use ionflux_schemas::time::{Day, UtcMs};
 
+use crate::aggregate;
 use crate::codec::plain::PlainOrder;
 use crate::codec::{CodecError, Text};
-use crate::dossier::Dossier;
+use crate::dossier::{Dossier, foremost};
 use crate::numbers::Numbers;
 use crate::shop::Shop;
 
@@ -200,12 +201,16 @@ impl<'a, 'd> Writer<'a, 'd> {
         self.out.facts.push(Fact { product, units, ..fact });
     }
 
-    /// An export knows only the sum of an order's refunds, which would count them twice.
+    /// Refunds, and of their sums what they do not say themselves.
     fn refunds(&mut self, dossier: &Dossier, channel: &str) {
         let refunds = || dossier.refunds.values().map(|(_, refund)| refund);
-        let single = refunds().any(|refund| !refund.aggregate);
-        for refund in refunds().filter(|refund| !(single && refund.aggregate)) {
-            self.refund(refund, channel);
+        let singles: Vec<&Refund> = refunds().filter(|refund| !refund.aggregate).collect();
+        for refund in refunds() {
+            if !refund.aggregate {
+                self.refund(refund, channel);
+            } else if let Some(rest) = aggregate::rest(refund, &singles) {
+                self.refund(&rest, channel);
+            }
         }
     }
 
@@ -241,7 +246,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         rows.sort_by_key(|(content, row)| (row.line.at, **content));
         let lines = || rows.iter().map(|(_, row)| &row.line);
         if let Some(first) = lines().next().filter(|_| lines().any(|line| !line.returned)) {
-            let customer = lines().find_map(|line| line.customer.as_ref());
+            // Of equal ones that of the earliest line.
+            let customers = lines().rev().filter_map(|line| line.customer.as_ref());
+            let customer = customers.max_by_key(|customer| foremost(customer));
             let customer = customer.map_or(CustomerKey::GUEST, |id| CustomerKey::of(id));
             let channel = self.channel(&first.channel);
             let scene = self.scene(first.currency, channel);

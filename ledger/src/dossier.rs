@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use ionflux_schemas::event::{Event, Order, OrderEdit, OrderRow, Refund, RowLine};
-use ionflux_schemas::key::{Id, Version, pseudonymous};
+use ionflux_schemas::key::{Id, Version, addressed, pseudonymous};
 
 /// The most rows one order may have, equal ones counted; a file that maps the wrong column as the
 /// order's would otherwise gather everything in one dossier.
@@ -23,8 +23,8 @@ pub const ROWS_MAX: usize = 20_000;
 pub struct Dossier {
     /// The latest snapshot of the order itself.
     pub order: Option<(Version, Order)>,
-    /// The buyer that an older snapshot named, where the latest names none: platforms forget
-    /// buyers, and an order does not become another's by that. Held only where it differs.
+    /// The buyer that another snapshot named than the latest: platforms forget buyers, and an
+    /// order does not become another's by that. Held only where it differs.
     pub buyer: Option<(Version, Id)>,
     /// The order was removed from all reports; nothing undoes that.
     pub deleted: bool,
@@ -91,7 +91,7 @@ impl Dossier {
         self.buyer.as_ref().map(|(_, buyer)| buyer).or_else(own)
     }
 
-    /// The latest snapshot holds, and apart from it the latest buyer that any snapshot named.
+    /// The latest snapshot holds, and apart from it the foremost buyer that any snapshot named.
     fn merge_order(&mut self, version: Version, mut order: Order) -> Merged {
         if self.redacted {
             order.customer = order.customer.filter(|customer| pseudonymous(customer));
@@ -185,11 +185,17 @@ impl Dossier {
     }
 }
 
-/// Of two buyers the one that a later snapshot named; but a pseudonym stays before any id, so that
-/// forgetting ids before or after comparing is the same.
+/// Of two buyers the foremost, and of equal ones the one that a later snapshot named.
 pub(crate) fn outranks(one: &(Version, Id), other: &(Version, Id)) -> bool {
-    let rank = |(version, id): &(Version, Id)| (pseudonymous(id), *version);
-    rank(one) > rank(other)
+    (foremost(&one.1), one.0) > (foremost(&other.1), other.0)
+}
+
+/// Which of several buyers an order has. A pseudonym goes before any id of a platform, so that
+/// forgetting ids before or after comparing is the same; and a buyer with an id before one of whom
+/// only an address is known. Among equal ones the later snapshot decides: a platform merges
+/// customers, and nothing that arrives says which of two pseudonyms came first.
+pub(crate) fn foremost(id: &str) -> impl Ord {
+    (pseudonymous(id), !addressed(id))
 }
 
 /// Of two meanings of one row the higher ranked holds. The customer ranks last, for the same
@@ -197,7 +203,7 @@ pub(crate) fn outranks(one: &(Version, Id), other: &(Version, Id)) -> bool {
 fn rank(line: &RowLine) -> impl Ord {
     let RowLine { at, returned, product, units, amount, discounts, currency, customer, channel } =
         line;
-    let customer = customer.as_ref().map(|customer| (pseudonymous(customer), customer));
+    let customer = customer.as_ref().map(|customer| (foremost(customer), customer));
     ((at, returned, product, units), (amount, discounts, currency, channel), customer)
 }
 

@@ -10,6 +10,7 @@
 //! Invariant: merging is a join: commutative, associative, idempotent. Order of arrival and
 //! duplicates cannot be seen in what leaves the ledger.
 
+mod aggregate;
 pub mod contribution;
 pub mod dossier;
 mod error;

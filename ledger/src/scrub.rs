@@ -131,7 +131,10 @@ fn emptied_letter(letter: &Letter) -> Letter {
 
 impl Forget {
     fn means(&self, shop: &ShopKey) -> bool {
-        let any = self.shop.shop.is_empty() || shop.shop.is_empty() || shop.shop == self.shop.shop;
+        let same = shop.shop == self.shop.shop;
+        // What names no shop may be of any, and only its words tell whose it is.
+        let any = self.shop.shop.is_empty() || shop.shop.is_empty();
+        let any = same || any && !self.all;
         shop.workspace == self.shop.workspace && any
     }
 

@@ -15,7 +15,7 @@ use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::event::{Event, Order};
 use ionflux_schemas::fact::Fact;
 use ionflux_schemas::fault::{Fault, FaultKind, Place};
-use ionflux_schemas::key::{ShopKey, Version, pseudonymous};
+use ionflux_schemas::key::{ShopKey, Version};
 
 use crate::codec::key::ORDER_ID_BYTES_MAX;
 use crate::codec::plain::PlainOrder;
@@ -222,9 +222,9 @@ fn open(
 
 /// Whether the buyer is not simply that of the later of two snapshots.
 fn renames(said: &Order, version: Version, held: &PlainOrder<'_>) -> bool {
-    let old = held.customer.map(Text::pseudonymous);
-    let new = said.customer.as_deref().map(pseudonymous);
-    // Of a name and none the name stays, and of a pseudonym and an id the pseudonym.
+    let old = held.customer.map(Text::foremost);
+    let new = said.customer.as_deref().map(|new| Text::of(new).foremost());
+    // Of a name and none the name stays, and of two names the foremost.
     if held.version < version { old > new } else { new > old }
 }
 

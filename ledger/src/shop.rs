@@ -36,6 +36,14 @@ impl Shops {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// The shops of a workspace.
+    #[must_use]
+    pub fn of_workspace(&self, workspace: &str) -> Vec<Id> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let theirs = known.keys().filter(|key| &*key.workspace == workspace);
+        theirs.map(|key| key.shop.clone()).collect()
+    }
+
     /// Remembers a shop, or its new calendar.
     pub(crate) fn put(&self, shop: Arc<Shop>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -110,17 +118,38 @@ impl Zones {
         newer
     }
 
-    /// The calendar of these zones: `base` holds before the first of them. Without a base the
-    /// first zone also covers all time before, and without any zone all is UTC.
+    /// The calendar of these zones: `base` holds before the first of them, if that does not hold
+    /// for all time. Without a base the first zone also covers all time before, and without any
+    /// zone all is UTC.
     #[must_use]
     pub fn calendar(&self, base: Option<&Zone>) -> Calendar {
         // Names were checked when they were read; one that a release forgot must not stop it.
         let known =
             |(from, (_, name)): (&UtcMs, &(Version, Id))| Some((*from, Zone::parse(name).ok()?));
         let mut zones: Vec<_> = self.from.iter().filter_map(known).collect();
-        if let Some(base) = base {
-            zones.push((UtcMs(i64::MIN), base.clone()));
+        let all_time = UtcMs(i64::MIN);
+        if let Some(base) = base.filter(|_| zones.iter().all(|(from, _)| *from != all_time)) {
+            zones.push((all_time, base.clone()));
         }
         Calendar::new(zones).unwrap_or_else(|| Calendar::always(Zone::UTC))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_for_all_time_holds_instead_of_the_base() {
+        let (utc, tokyo) = (Zone::UTC, Zone::parse("Asia/Tokyo").unwrap());
+        let mut zones = Zones::default();
+        let version = |at| Version { changed_at: UtcMs(at), raised_at: UtcMs(0), content: 0 };
+        assert!(zones.merge(version(2), UtcMs(i64::MIN), "Asia/Tokyo".into()));
+        for base in [None, Some(&utc), Some(&tokyo)] {
+            assert_eq!(zones.calendar(base), Calendar::always(tokyo.clone()));
+        }
+        assert!(!zones.merge(version(1), UtcMs(i64::MIN), "UTC".into()));
+        assert!(zones.merge(version(3), UtcMs(i64::MIN), "America/Lima".into()));
+        assert_eq!(zones.calendar(Some(&utc)).zone(UtcMs(0)).name(), "America/Lima");
     }
 }

@@ -67,8 +67,9 @@ fn order() -> impl Strategy<Value = Event> {
 }
 
 fn refund() -> impl Strategy<Value = Event> {
-    let line = (option::of(name()), 0..100_i32, amount())
-        .prop_map(|(product, units, amount)| RefundLine { product, units, amount });
+    let line_id = option::of("[a-z0-9]{1,20}".prop_map(Into::into));
+    let line = (line_id, option::of(name()), 0..100_i32, amount())
+        .prop_map(|(line, product, units, amount)| RefundLine { line, product, units, amount });
     let rest = (at(), currency(), any::<bool>(), prop::array::uniform4(amount()));
     ((name(), name()), rest, prop::collection::vec(line, 0..4)).prop_map(
         |((id, order), (processed_at, currency, aggregate, amounts), lines)| {

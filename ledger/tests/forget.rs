@@ -37,6 +37,7 @@ fn an_order_keeps_its_buyer_when_a_platform_forgets_and_when_the_vault_does() {
             0 => Some("5000000000000000001".into()),
             1 => Some("5000000000000000002".into()),
             2 => Some("77".into()),
+            4 => Some("email-4900000000000000001".into()),
             _ => None,
         };
         let order = Order {
@@ -72,7 +73,14 @@ fn an_order_keeps_its_buyer_when_a_platform_forgets_and_when_the_vault_does() {
     let (first, second) = (vec![5_000_000_000_000_000_001], vec![5_000_000_000_000_000_002]);
     assert_eq!(customers(&[named.clone(), none.clone()]), first);
     assert_eq!(customers(&[none.clone(), named.clone()]), first);
+    // Of two people the one that a later snapshot names, in whatever order they come.
     assert_eq!(customers(&[other.clone(), none.clone(), named.clone()]), second);
+    assert_eq!(customers(&[named.clone(), redacted.clone(), other.clone()]), second);
+    assert_eq!(customers(&[other, named.clone()]), second);
+    // An id goes before an address, whichever was said last.
+    assert_eq!(customers(&[said(9, 4), named.clone()]), first);
+    assert_eq!(customers(&[named.clone(), redacted.clone(), said(9, 4)]), first);
+    assert_eq!(customers(&[said(9, 4), redacted.clone()]), customers(&[said(9, 4)]));
     assert_eq!(customers(&[named.clone(), redacted.clone(), none.clone()]), first);
     assert_eq!(customers(&[redacted.clone(), none.clone(), named.clone()]), first);
     // An id of a platform does not outlive the redaction, nor take a pseudonym's place.
@@ -158,7 +166,17 @@ fn what_names_somebody_leaves_faults_and_letters_of_their_shop_and_no_others() {
     }
     told.retain(|_, count| *count != 0);
     assert!(told.values().all(|count| *count == 1) && told.len() == 5, "{told:?}");
+    // What names no shop is not of the shop that is forgotten.
+    let (faults, letters) =
+        [record("", "the price is odd", b"{\"id\": 7, \"at\": 12}")].into_iter().unzip();
     let all = Forget { all: true, ..forget(&[]) };
-    ledger.commit(Epoch(4), Said { forget: vec![all], ..Said::default() }).unwrap();
+    let forget_all = Said { faults, letters, forget: vec![all], ..Said::default() };
+    ledger.commit(Epoch(4), forget_all).unwrap();
     assert_eq!(ledger.scrubbed(), [Scrubbed { letters: 1, faults: 1 }]);
+    // A short word is in every letter; only a whole value is an id.
+    for (epoch, word, letters) in [(5, "id", 0), (6, "at", 0), (7, "12", 1)] {
+        let said = Said { forget: vec![forget(&[word])], ..Said::default() };
+        ledger.commit(Epoch(epoch), said).unwrap();
+        assert_eq!(ledger.scrubbed()[0].letters, letters, "{word}");
+    }
 }

@@ -71,15 +71,17 @@ fn said() -> impl Strategy<Value = Envelope> {
             envelope(at, Event::Order(order))
         },
     );
-    let refund = (1..4_u8, 1..3_u8, 0..100_i64, 0..400_i64, 0..6_i64).prop_map(
+    let refund = (1..4_u8, 1..4_u8, 0..100_i64, 0..400_i64, 0..6_i64).prop_map(
         |(id, n, amount, hour, at)| {
+            let line = [None, Some("l1".into()), Some("l2".into())][amount as usize % 3].clone();
+            let lines = vec![RefundLine { line, product: Some("p1".into()), units: 1, amount }];
             let refund = Refund {
                 id: format!("r{id}-{n}").into(),
                 order: id.to_string().into(),
-                aggregate: false,
+                aggregate: n == 3,
                 processed_at: UtcMs(hour * HOUR),
                 currency: eur(),
-                lines: vec![RefundLine { product: Some("p1".into()), units: 1, amount }],
+                lines,
                 adjustment: amount % 3,
                 shipping: amount % 5,
                 taxes: amount % 2,

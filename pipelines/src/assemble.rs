@@ -67,6 +67,8 @@ impl Books {
         let publish = move |batch: Batch| published.apply(&batch);
         let mut engine = Engine::new(ledger, Threads::start(options.workers, publish)?)?;
         if let Some(state) = &state {
+            // These epochs are in no journal, so that a number may come twice for other contents.
+            state.renew_identity()?;
             // Without a state nothing is kept, and nobody needs another name.
             let clock = Arc::new(Wall::default());
             engine.name_people(Arc::new(Subjects::open(&state.subjects(), clock)?));

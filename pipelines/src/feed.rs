@@ -8,14 +8,11 @@
 //! Invariant: an epoch and the position behind its tick are kept in one step, so that after a
 //! restart nothing is read twice and nothing is left out.
 
-use std::sync::Arc;
-
 use ionflux_ledger::Ledger;
 use ionflux_schemas::delivery::{Entry, Position};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_sources::journal::reader::Reader;
 use ionflux_sources::list::read_delivery;
-use ionflux_sources::subjects::Subjects;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
@@ -68,8 +65,8 @@ impl<C: Computation> Feed<C> {
 
     /// The same feed, which also carries out what is asked about people.
     #[must_use]
-    pub fn forgetting(self, subjects: Arc<Subjects>) -> Self {
-        Self { forgetting: Some(Forgetting::new(subjects)), ..self }
+    pub fn forgetting(self, forgetting: Forgetting) -> Self {
+        Self { forgetting: Some(forgetting), ..self }
     }
 
     /// Reads at most one epoch of what is durable; `None` when its tick is not there yet.
@@ -115,6 +112,15 @@ impl<C: Computation> Feed<C> {
             forgetting.finish(self.engine.ledger())?;
         }
         Ok(self.reached)
+    }
+
+    /// Does what is due by now, whether or not anything was counted.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn tend(&mut self) -> Result<(), Failure> {
+        let forgetting = self.forgetting.as_mut();
+        forgetting.map_or(Ok(()), |forgetting| forgetting.tend(self.engine.ledger()))
     }
 
     /// How far the journal was read: counted up to the last tick before it.

@@ -24,6 +24,7 @@ pub mod forgetting;
 pub mod keeper;
 pub mod live;
 pub mod meter;
+pub mod outlets;
 
 pub mod verify;
 

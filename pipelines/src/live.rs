@@ -28,8 +28,10 @@ use ionflux_sources::subjects::Subjects;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::feed::{self, Feed};
+use crate::forgetting::Forgetting;
 use crate::keeper::Keeper;
 use crate::meter::Meter;
+use crate::outlets::Outlets;
 use crate::runtime::threads::{DownTogether, Threads};
 use crate::state::State;
 
@@ -65,6 +67,8 @@ pub struct Parts {
     pub workers: usize,
     /// The keyed place of people's ids; a simulated shop has none.
     pub subjects: Option<Arc<Subjects>>,
+    /// Where views go beside the store.
+    pub outlets: Outlets,
 }
 
 /// A live instance at work on its own thread.
@@ -122,6 +126,7 @@ struct World {
     state: Arc<State>,
     inbox: Inbox,
     store: Arc<Store>,
+    outlets: Arc<Outlets>,
     clock: Arc<dyn Clock>,
     meter: Meter,
     board: Arc<HealthBoard>,
@@ -136,14 +141,18 @@ struct Due {
 
 impl Instance {
     fn open(parts: Parts) -> Result<Self, Failure> {
-        let Parts { state, inbox, ledger, store, clock, meter, board, workers, subjects } = parts;
+        let Parts { state, inbox, ledger, store, clock, meter, board, .. } = parts;
+        let (workers, subjects, outlets) = (parts.workers, parts.subjects, Arc::new(parts.outlets));
         let now = clock.now();
         board.set("ledger", Condition::Starting, "hydrating", now);
         let journal = inbox.clone();
-        board.ask(move || journal.health());
+        board.need(move || journal.health());
         let (shown, told, time) = (Arc::clone(&store), meter.clone(), Arc::clone(&clock));
+        let out = Arc::clone(&outlets);
         let publish = move |batch: Batch| {
+            let before = shown.newest();
             shown.apply(&batch);
+            out.offer(&before, &batch, &shown.newest());
             told.published(batch.upper, time.now());
         };
         let mut engine = Engine::new(ledger, Threads::start(workers, publish)?)?;
@@ -155,11 +164,13 @@ impl Instance {
         let epoch = engine.epoch();
         let mut feed = Feed::new(engine, reader)?;
         if let Some(subjects) = subjects {
-            feed = feed.forgetting(subjects);
+            let forgetting = Forgetting::new(subjects);
+            board.ask(forgetting.health());
+            feed = feed.forgetting(forgetting);
         }
         let keeper = Keeper::start(state.views_folder())?;
         let due = Due { synced_at: now, kept_at: now, told_at: UtcMs(0) };
-        let world = World { state, inbox, store, clock, meter, board };
+        let world = World { state, inbox, store, outlets, clock, meter, board };
         // Kept views may be older than the ledger, or of other definitions.
         Ok(Self { world, feed, keeper, due, synced: epoch, kept: Epoch(0) })
     }
@@ -199,7 +210,12 @@ impl Instance {
         self.feed.sync()?;
         self.feed.into_engine().finish()?;
         self.keeper.finish();
-        self.world.state.keep(&self.world.store.newest())
+        self.world.state.keep(&self.world.store.newest())?;
+        // The dataflow has ended, and with it the publisher, who held the other end.
+        if let Some(outlets) = Arc::into_inner(self.world.outlets) {
+            outlets.stop();
+        }
+        Ok(())
     }
 
     fn durable(&self) -> Position {
@@ -210,6 +226,7 @@ impl Instance {
     fn reveal(&mut self) -> Result<(), Failure> {
         self.feed.engine().settle()?;
         self.world.store.reveal();
+        self.world.outlets.caught_up();
         self.world.store.set_phase(Phase::Live);
         self.world.board.set("ledger", Condition::Running, "", self.world.clock.now());
         Ok(())
@@ -223,6 +240,7 @@ impl Instance {
             self.world.inbox.trim(below);
             (self.due.synced_at, self.synced) = (now, epoch);
         }
+        self.feed.tend()?;
         if now.0 - self.due.kept_at.0 >= KEEP_MS && epoch > self.kept {
             let snapshot = self.world.store.newest();
             let upper = snapshot.upper;

@@ -122,6 +122,7 @@ impl<'a> Line<'a> {
 
     fn refund(&self) -> Refund {
         let line = |parts: Vec<&str>| RefundLine {
+            line: parts.get(3).map(|&line| line.into()),
             product: Some(parts[0].into()),
             units: parts[1].parse().unwrap(),
             amount: self.amount(parts[2]),

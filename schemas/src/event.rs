@@ -123,8 +123,9 @@ pub struct Refund {
     pub id: Id,
     /// The order refunded.
     pub order: Id,
-    /// The sum of all refunds of the order, where a file tells no more; it counts only while no
-    /// refund of its own is known.
+    /// The sum of what was taken back of the order, where no more is told. With lines that name
+    /// theirs, it counts those that no refund of its own names; without, only while no refund of
+    /// its own is known.
     pub aggregate: bool,
     /// When the refund was processed.
     pub processed_at: UtcMs,
@@ -145,6 +146,10 @@ pub struct Refund {
 /// Goods of one line taken back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefundLine {
+    /// The platform's id of the order's line; `None` where a sum of refunds never names it.
+    // Left out of versions where it is not known, which are those of earlier releases then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Id>,
     /// The product; `None` for a custom line.
     pub product: Option<Id>,
     /// Units taken back, zero or more.

@@ -94,9 +94,32 @@ impl CustomerKey {
 /// The lowest pseudonym: higher than the ids platforms give, and below 2^63 as all of them.
 pub const PSEUDONYM_MIN: u64 = 1 << 62;
 
+/// A pseudonym of a random number.
+#[must_use]
+pub fn pseudonym(random: u64) -> u64 {
+    PSEUDONYM_MIN + random % PSEUDONYM_MIN
+}
+
+/// What leads the id of a buyer of whom only an address is known.
+pub const ADDRESSED: &str = "email-";
+
+/// Whether of a buyer only an address is known.
+#[must_use]
+pub fn addressed(id: &str) -> bool {
+    id.trim().starts_with(ADDRESSED)
+}
+
+/// A pseudonym as an id, which still says whether only an address was known.
+#[must_use]
+pub fn named(pseudonym: u64, addressed: bool) -> Id {
+    let lead = if addressed { ADDRESSED } else { "" };
+    format!("{lead}{pseudonym}").into()
+}
+
 /// Whether an id is a pseudonym: a random number that leads to nobody without the vault.
 #[must_use]
 pub fn pseudonymous(id: &str) -> bool {
+    let id = id.strip_prefix(ADDRESSED).unwrap_or(id);
     let number = || id.parse::<u64>().ok();
     let within = |number| (PSEUDONYM_MIN..PSEUDONYM_MIN << 1).contains(&number);
     id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()) && number().is_some_and(within)
@@ -105,6 +128,17 @@ pub fn pseudonymous(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pseudonyms_stay_within_their_range() {
+        for random in [0, 7, PSEUDONYM_MIN, u64::MAX] {
+            for address in [false, true] {
+                let id = named(pseudonym(random), address);
+                assert!(pseudonymous(&id) && addressed(&id) == address, "{id}");
+            }
+        }
+        assert!(!pseudonymous("email-00000000000000000000000000000007"));
+    }
 
     #[test]
     fn customers_are_themselves_or_hashed_apart() {

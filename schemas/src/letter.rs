@@ -53,19 +53,37 @@ impl Letter {
     }
 }
 
-/// Whether bytes hold a word, in any case and not as a part of a longer one.
+/// The shortest word that is looked for in prose; a shorter one, such as `id`, is in all of it.
+const WORD_BYTES_MIN: usize = 5;
+
+/// Whether bytes hold a word, in any case and not as a part of a longer one; a short one only as a
+/// whole value of JSON, or a whole field of a row.
 #[must_use]
 pub fn holds(bytes: &[u8], word: &str) -> bool {
     let word = word.as_bytes();
     let Some(first) = word.first() else { return false };
     let part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let short = word.len() < WORD_BYTES_MIN;
     let starts = bytes.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(first));
     starts.map(|(at, _)| at).any(|at| {
         let end = at + word.len();
         bytes.get(at..end).is_some_and(|found| found.eq_ignore_ascii_case(word))
             && !part(at.checked_sub(1).and_then(|before| bytes.get(before)))
             && !part(bytes.get(end))
+            && (!short || valued(&bytes[..at], &bytes[end..]))
     })
+}
+
+/// Whether a value is what stands between some bytes and others.
+fn valued(before: &[u8], behind: &[u8]) -> bool {
+    // Quoted, with escapes where the document is a text inside another; or not.
+    let quotes: [&[u8]; 3] = [b"\\\"", b"\"", b""];
+    let inside = |quote: &&[u8]| Some((before.strip_suffix(*quote)?, behind.strip_prefix(*quote)?));
+    let Some((before, behind)) = quotes.iter().find_map(inside) else { return false };
+    let (before, behind) = (before.trim_ascii_end().last(), behind.trim_ascii_start().first());
+    // A name has its value behind it.
+    matches!(before, None | Some(b':' | b',' | b'['))
+        && matches!(behind, None | Some(b',' | b']' | b'}'))
 }
 
 #[cfg(test)]
@@ -83,6 +101,9 @@ mod tests {
             ("123-4", true),
             ("", false),
             ("oops 123-45", false),
+            ("id", false),
+            ("oops", false),
+            ("\"", false),
         ] {
             assert_eq!(holds(bytes, word), found, "{word}");
         }

@@ -13,6 +13,7 @@ use ionflux_schemas::time::UtcMs;
 #[derive(Default)]
 pub struct HealthBoard {
     components: Mutex<BTreeMap<Box<str>, Health>>,
+    needed: Mutex<Vec<Asked>>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -20,7 +21,8 @@ pub struct HealthBoard {
 type Asked = Box<dyn Fn() -> Health + Send + Sync>;
 
 impl HealthBoard {
-    /// Says how a component is now, and why in words, which are empty while all is well.
+    /// Says how a component is without which nothing goes, and why in words, which are empty while
+    /// all is well.
     pub fn set(&self, component: &str, condition: Condition, reason: &str, now: UtcMs) {
         let mut components = self.components();
         let known = components.entry(component.into()).or_insert_with(|| Health {
@@ -35,19 +37,37 @@ impl HealthBoard {
         known.reason = reason.into();
     }
 
-    /// A component that is asked each time somebody reads the board.
+    /// A component that is asked each time somebody reads the board, and that others do without: a
+    /// source that cannot be reached is no reason to take nothing from the others.
     pub fn ask(&self, component: impl Fn() -> Health + Send + Sync + 'static) {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(component));
+    }
+
+    /// A component that is asked as well, and without which nothing goes, like those that
+    /// [`HealthBoard::set`] tells of.
+    pub fn need(&self, component: impl Fn() -> Health + Send + Sync + 'static) {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(component));
     }
 
     /// Every component, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Health> {
+        self.read().0
+    }
+
+    /// Every component, by name, and whether those run without which nothing goes.
+    #[must_use]
+    pub fn read(&self) -> (Vec<Health>, bool) {
+        let asked = |components: &Mutex<Vec<Asked>>| -> Vec<Health> {
+            let components = components.lock().unwrap_or_else(PoisonError::into_inner);
+            components.iter().map(|component| component()).collect()
+        };
         let mut list: Vec<Health> = self.components().values().cloned().collect();
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        list.extend(asked.iter().map(|component| component()));
+        list.extend(asked(&self.needed));
+        let run = list.iter().all(|health| health.state == Condition::Running);
+        list.extend(asked(&self.asked));
         list.sort_by(|a, b| a.component.cmp(&b.component));
-        list
+        (list, run)
     }
 
     fn components(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Health>> {

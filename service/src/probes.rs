@@ -1,14 +1,14 @@
 //! What machines ask of the service itself: whether it is alive, whether it is ready, its metrics.
 //!
 //! Invariant: alive is not ready. A service that catches up answers with the views as last kept,
-//! and says so.
+//! and says so. A source that fails is shown, and takes the others from nobody.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ionflux_schemas::health::{Condition, Health};
+use ionflux_schemas::health::Health;
 use ionflux_schemas::time::Epoch;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use serde::Serialize;
@@ -50,11 +50,10 @@ pub(crate) async fn readyz(
     State(store): State<Arc<Store>>,
     State(probes): State<Arc<Probes>>,
 ) -> Result<Response, Problem> {
-    let components = probes.board.list();
+    let (components, running) = probes.board.read();
     let signal = store.signal();
     // Read after the phase: whoever is told that hydration is over is told the epoch after it.
     let epoch = store.published().tables.epoch;
-    let running = components.iter().all(|health| health.state == Condition::Running);
     let ready = running && !matches!(signal.phase, Phase::Hydrating | Phase::Closed);
     let (phase, hydration) = (signal.phase, signal.hydration);
     let body = Readiness { ready, phase, epoch: epoch.0, hydration, components };
@@ -68,7 +67,7 @@ pub(crate) async fn metrics(
     State(probes): State<Arc<Probes>>,
 ) -> Result<Response, Problem> {
     let mut families = probes.registry.gather();
-    families.extend(probes.meters.collect(&store));
+    families.extend(probes.meters.collect(&store, &probes.board.list()));
     let text = TextEncoder::new().encode_to_string(&families);
     let text = text.map_err(|error| Problem::ours(error.to_string()))?;
     let mut headers = HeaderMap::new();

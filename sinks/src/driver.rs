@@ -41,6 +41,8 @@ pub struct Setting {
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     /// Takes every change of health; must not block.
     pub report: Arc<dyn Fn(Health) + Send + Sync>,
+    /// Gives the state folder another identity, once, and says it: a target was ahead of it.
+    pub renew: Arc<dyn Fn() -> Result<u128, SinkError> + Send + Sync>,
 }
 
 /// The bounds of a driver's patience.
@@ -90,6 +92,7 @@ pub fn start(sink: Box<dyn Sink>, setting: Setting, runtime: &runtime::Handle) -
         reached: reached_at,
         stop,
         limits: setting.limits,
+        renew: setting.renew,
     };
     let task = runtime.spawn(driver.run());
     Handle { name, mailbox, measures, reached, stopping, task }
@@ -115,6 +118,11 @@ impl Handle {
     pub fn offer(&self, before: &Arc<Snapshot>, batch: &Batch, after: &Arc<Snapshot>) {
         self.mailbox.post(Waiting::new(before, batch, after));
         self.measures.progress(self.mailbox.newest(), *self.reached.borrow());
+    }
+
+    /// Says that everything the journal holds was offered; see [`Courier::caught_up`].
+    pub fn caught_up(&self) {
+        self.mailbox.caught_up();
     }
 
     /// Below which epoch the target holds everything, as it last said itself, and all changes of
@@ -152,6 +160,7 @@ struct Driver {
     reached: watch::Sender<Option<Epoch>>,
     stop: watch::Receiver<bool>,
     limits: Limits,
+    renew: Arc<dyn Fn() -> Result<u128, SinkError> + Send + Sync>,
 }
 
 impl Driver {
@@ -177,6 +186,8 @@ impl Driver {
             }
             let done = if self.courier.unsure() {
                 self.resume().await
+            } else if self.courier.ahead() {
+                (self.renew)().map(|state| self.courier.renew(state))
             } else if let Some(plan) = self.courier.plan() {
                 self.write(plan).await
             } else {

@@ -15,9 +15,12 @@ pub mod metrics;
 mod random;
 pub mod retry;
 
+pub mod list;
+
 pub mod files;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod lake;
 pub mod memory;
 pub mod timescale;
 

@@ -22,6 +22,7 @@ struct Mail {
     begin: Option<Arc<Snapshot>>,
     waiting: Option<Waiting>,
     newest: Option<Epoch>,
+    caught_up: bool,
     closed: bool,
 }
 
@@ -33,6 +34,12 @@ impl Mailbox {
             mail.begin = Some(Arc::clone(snapshot));
             mail.waiting = None;
         }
+        self.posted.notify_one();
+    }
+
+    /// See [`Courier::caught_up`].
+    pub(crate) fn caught_up(&self) {
+        self.lock().caught_up = true;
         self.posted.notify_one();
     }
 
@@ -56,15 +63,18 @@ impl Mailbox {
 
     /// Hands all over to the courier.
     pub(crate) fn empty_into(&self, courier: &mut Courier) {
-        let (begin, waiting) = {
+        let (begin, waiting, caught_up) = {
             let mut mail = self.lock();
-            (mail.begin.take(), mail.waiting.take())
+            (mail.begin.take(), mail.waiting.take(), mail.caught_up)
         };
         if let Some(snapshot) = begin {
             courier.begin(&snapshot);
         }
         if let Some(waiting) = waiting {
             courier.accept(waiting);
+        }
+        if caught_up {
+            courier.caught_up();
         }
     }
 

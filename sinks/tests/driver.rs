@@ -23,6 +23,9 @@ const LIMITS: Limits = Limits {
     flush_ms: 60_000,
 };
 
+/// The state's identity after it was renewed.
+const RENEWED: u128 = 6;
+
 /// What one driver test shares among its sinks.
 struct Room {
     registry: Registry,
@@ -45,6 +48,7 @@ impl Room {
             metrics: self.metrics.clone(),
             now: Arc::new(|| UtcMs(0)),
             report: Arc::new(move |health| reports.lock().unwrap().push(health)),
+            renew: Arc::new(|| Ok(RENEWED)),
         };
         start(Box::new(sink), setting, &tokio::runtime::Handle::current())
     }
@@ -157,6 +161,22 @@ async fn a_call_without_an_answer_is_given_up_and_the_target_asked() {
     assert_eq!(handle.stop().await, Some(Epoch(2)));
     assert_eq!(room.measured("\"unanswered\"").len(), 1);
     assert_eq!(target.writes(), 2, "the write had happened and is not repeated");
+}
+
+#[tokio::test]
+async fn a_target_ahead_of_a_state_that_was_put_back_is_made_like_it() {
+    let (room, history, target) = (Room::new(), History::sample(), Target::new());
+    let before = room.start(target.sink("memory"), LIMITS);
+    before.begin(&history.states[7]);
+    assert_eq!(before.stop().await, Some(Epoch(7)));
+    let handle = room.start(target.sink("memory"), LIMITS);
+    handle.begin(&history.states[2]);
+    offer(&handle, &history, 2..4);
+    handle.caught_up();
+    let mut reached = handle.reached();
+    reached.wait_for(|reached| *reached == Some(Epoch(4))).await.unwrap();
+    assert_eq!(target.mark(), Some(Mark { state: RENEWED, epoch: Epoch(4) }));
+    assert_eq!(target.contents(), contents_of(&history.states[4]));
 }
 
 struct Broken;

@@ -10,12 +10,15 @@ use ionflux_schemas::delivery::{Delivery, Position};
 
 use crate::inbox::{Inbox, Refused};
 use crate::journal::reader::Reader;
+use crate::subjects::Subjects;
 use crate::subjects::error::SubjectError;
 use crate::subjects::requests::Request;
-use crate::subjects::{Prepared, Subjects};
 
 /// How soon a sender should come again when the vault is busy.
 const BUSY_RETRY_S: u32 = 1;
+
+/// And where there are too many requests about people.
+const CROWDED_RETRY_S: u32 = 60;
 
 /// What becomes of people's data on the way in.
 #[derive(Clone)]
@@ -50,15 +53,28 @@ impl Intake {
         };
         let prepared = subjects.prepare(delivery).map_err(refused)?;
         subjects.vault().durable(prepared.after).await.map_err(refused)?;
-        let delivery = if prepared.writes() {
-            // Rare, and a file each: not on a thread that answers others.
-            let subjects = Arc::clone(subjects);
-            let written = tokio::task::spawn_blocking(move || write(&subjects, prepared));
-            written.await.map_err(|_| Refused::Closed)?.map_err(refused)?
-        } else {
-            prepared.delivery
-        };
-        self.inbox.deliver(delivery).await
+        if !prepared.writes() {
+            return self.inbox.deliver(prepared.delivery).await;
+        }
+        // Rare, and a file each: not on a thread that answers others.
+        let writes = Arc::clone(subjects);
+        let written = tokio::task::spawn_blocking(move || writes.write(prepared));
+        let delivery = written.await.map_err(|_| Refused::Closed)?.map_err(refused)?;
+        self.written(Arc::clone(subjects), delivery).await
+    }
+
+    /// Brings a delivery in for which something is on disk already, which goes if it is refused.
+    async fn written(
+        &self,
+        subjects: Arc<Subjects>,
+        delivery: Delivery,
+    ) -> Result<Position, Refused> {
+        let headers = delivery.headers.clone();
+        let kept = self.inbox.deliver(delivery).await;
+        if kept.is_err() {
+            let _ = tokio::task::spawn_blocking(move || subjects.take_back(&headers)).await;
+        }
+        kept
     }
 
     /// The same for threads; not to be called inside an async runtime.
@@ -71,8 +87,16 @@ impl Intake {
         };
         let prepared = subjects.prepare(delivery).map_err(refused)?;
         subjects.vault().durable_blocking(prepared.after).map_err(refused)?;
-        let delivery = write(subjects, prepared).map_err(refused)?;
-        self.inbox.deliver_blocking(delivery)
+        if !prepared.writes() {
+            return self.inbox.deliver_blocking(prepared.delivery);
+        }
+        let delivery = subjects.write(prepared).map_err(refused)?;
+        let headers = delivery.headers.clone();
+        let kept = self.inbox.deliver_blocking(delivery);
+        if kept.is_err() {
+            subjects.take_back(&headers);
+        }
+        kept
     }
 
     /// Up to where everything is kept.
@@ -98,9 +122,10 @@ impl Intake {
         request: Request,
     ) -> Result<Position, Refused> {
         let delivery = request.delivery();
-        let begun = tokio::task::spawn_blocking(move || subjects.begin(&request)).await;
+        let begins = Arc::clone(&subjects);
+        let begun = tokio::task::spawn_blocking(move || begins.begin(&request)).await;
         begun.map_err(|_| Refused::Closed)?.map_err(refused)?;
-        self.inbox.deliver(delivery).await
+        self.written(subjects, delivery).await
     }
 
     /// Brings a request in once more that was taken down already: it may never have come further.
@@ -112,21 +137,13 @@ impl Intake {
     }
 }
 
-/// Writes down what must be on disk before the delivery is.
-fn write(subjects: &Subjects, prepared: Prepared) -> Result<Delivery, SubjectError> {
-    let Prepared { delivery, request, raw, .. } = prepared;
-    if let Some(raw) = raw {
-        subjects.lay_aside(&raw)?;
-    }
-    if let Some(request) = request {
-        subjects.begin(&request)?;
-    }
-    Ok(delivery)
-}
-
 fn refused(problem: SubjectError) -> Refused {
     match problem {
         SubjectError::Full => Refused::Full { retry_after_s: BUSY_RETRY_S },
+        SubjectError::Crowded => {
+            tracing::warn!("a request about a person was put off: {problem}");
+            Refused::Full { retry_after_s: CROWDED_RETRY_S }
+        }
         problem => {
             tracing::error!("a delivery was not kept: {problem}");
             Refused::Failing

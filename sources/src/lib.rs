@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod reading;
+pub mod shop;
 
 pub mod clock;
 pub mod inbox;

@@ -10,6 +10,8 @@ use ionflux_schemas::key::{Id, ShopKey};
 use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::Zone;
 
+use crate::shop;
+
 /// What a reader knows beside the bytes: whose they are, and what they leave unsaid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setting {
@@ -39,7 +41,7 @@ impl Setting {
     /// A shop that a record names, or the setting's; without either it has no name.
     pub(crate) fn shop_key(&self, shop: Option<&str>) -> ShopKey {
         let shop = shop.or(self.shop.as_deref()).unwrap_or_default();
-        ShopKey::new(self.workspace.clone(), shop)
+        ShopKey::new(self.workspace.clone(), shop::folded(shop))
     }
 }
 

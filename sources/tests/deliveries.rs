@@ -97,11 +97,12 @@ fn each_order_of_a_redaction_is_redacted() {
     assert_eq!(read(&of("customers/redact", &none)), Decoded::default());
     let half = read(&of("customers/redact", &REDACT.replace("299938", "2.5")));
     assert_eq!((half.envelopes.len(), half.faults.len()), (1, 1));
-    let missing = told(&read(&of("customers/redact", "{\"shop_id\":1}")));
+    let body = r#"{"shop_id":1,"shop_domain":"a.myshopify.com"}"#;
+    let missing = told(&read(&of("customers/redact", body)));
     assert!(missing[0].ends_with("the redaction request has no orders_to_redact"), "{missing:?}");
     for topic in ["shop/redact", "customers/data_request"] {
         // Whoever feeds the ledger carries these out; nothing in them counts.
-        let decoded = read(&of(topic, r#"{"shop_id":1,"shop_domain":"a.myshopify.com"}"#));
+        let decoded = read(&of(topic, body));
         assert_eq!(decoded, Decoded::default(), "{topic}");
     }
 }
@@ -176,4 +177,46 @@ fn a_shop_with_an_endless_name_is_refused() {
     let decoded = read(&delivery(&[("x-shopify-topic", "shop/update")], body.as_bytes()));
     assert!(decoded.envelopes.is_empty());
     assert!(told(&decoded)[0].contains("more than 255 bytes"), "{:?}", told(&decoded));
+}
+
+#[test]
+fn one_shop_is_one_shop_however_it_is_written() {
+    let of = |shop: &str, body: &str| {
+        let headers = [("x-shopify-topic", "shop/update"), ("x-shopify-shop-domain", shop)];
+        read(&delivery(&headers, body.as_bytes()))
+    };
+    let zone = r#""iana_timezone":"Europe/Berlin""#;
+    let (bare, named) =
+        (format!("{{{zone}}}"), format!(r#"{{"myshopify_domain":"A.myshopify.com",{zone}}}"#));
+    for shop in ["a.myshopify.com", "A.MYSHOPIFY.COM.", "https://a.myshopify.com/admin"] {
+        for body in [&bare, &named] {
+            let decoded = of(shop, body);
+            assert_eq!(decoded.envelopes[0].shop.to_string(), "w/a.myshopify.com");
+        }
+        let broken = of(shop, "{");
+        assert_eq!(broken.faults[0].shop.to_string(), "w/a.myshopify.com");
+    }
+    // A number tells no shop, unless the body or whoever reads knows which one it is.
+    for number in ["954889", "gid://shopify/Shop/954889"] {
+        assert_eq!(of(number, &named).envelopes[0].shop.to_string(), "w/a.myshopify.com");
+        let decoded = of(number, &bare);
+        assert!(decoded.envelopes.is_empty());
+        let faults = told(&decoded);
+        assert!(faults[0].contains("field") && faults[0].contains("--shop"), "{faults:?}");
+        let letter = decoded.letter.unwrap();
+        let read = |shop: &str| {
+            let change = Changes { shop: Some(shop.into()), ..Changes::default() };
+            read_again(&letter, &change).unwrap().envelopes
+        };
+        assert_eq!(read("A.myshopify.com")[0].shop.to_string(), "w/a.myshopify.com");
+        assert!(read("default").is_empty());
+    }
+}
+
+#[test]
+fn a_body_of_one_shop_is_not_counted_for_another() {
+    let other = REDACT.replace("a.myshopify.com", "b.myshopify.com");
+    let decoded = read(&of("customers/redact", &other));
+    assert!(decoded.envelopes.is_empty());
+    assert!(told(&decoded)[0].contains("of the shop b.myshopify.com"), "{:?}", told(&decoded));
 }

@@ -8,6 +8,8 @@
 mod confluent;
 mod kafka_rig;
 
+use std::collections::BTreeSet;
+
 use confluent::Server;
 use ionflux_schemas::health::Condition;
 use ionflux_sources::kafka::catalog::{Step, Topic, Topics, plan, topics};
@@ -16,13 +18,13 @@ use ionflux_sources::kafka::provision::Admin;
 use ionflux_sources::registry::Registry;
 use ionflux_sources::registry::wire::frame;
 use kafka_rig::{Journaled, Rig, all_of, broker, wait_for};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
 
 #[test]
 fn members_come_and_go_and_nothing_is_missed_or_taken_twice() {
     let Some(rig) = Rig::new(6) else { return };
-    let body = |n| format!("{{\"n\":{n}}}").into_bytes();
-    rig.produce(0..1_000, body);
+    rig.produce(0..1_000, numbered);
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let one = Journaled::start(&rig, folders[0].path(), None);
     wait_for("the first member has some", || one.count() >= 500);
@@ -30,7 +32,7 @@ fn members_come_and_go_and_nothing_is_missed_or_taken_twice() {
     // Messages keep coming while partitions go over.
     let mut sent = 1_000;
     let mut more = || {
-        rig.produce(sent..sent + 60, body);
+        rig.produce(sent..sent + 60, numbered);
         sent += 60;
     };
     wait_for("the second member has some", || {
@@ -59,19 +61,18 @@ fn killed_at_any_point_members_miss_nothing() {
     let Some(rig) = Rig::new(6) else { return };
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut members: Vec<_> = (0..2).map(|n| rig.child(folders[n].path(), n)).collect();
-    let body = |n| format!("{{\"n\":{n}}}").into_bytes();
     let mut sent = 0;
     // How much a member has appended before it is killed: before, amid and after its cursors.
     for (round, bytes) in [2_000, 60_000, 1, 20_000, 7_000, 90_000].into_iter().enumerate() {
         let folder = folders[round % 2].path();
         let before = kafka_rig::journal_bytes(folder);
         wait_for("the member has appended some", || {
-            rig.produce(sent..sent + 60, body);
+            rig.produce(sent..sent + 60, numbered);
             sent += 60;
             kafka_rig::journal_bytes(folder) >= before + bytes
         });
         members[round % 2].kill();
-        rig.produce(sent..sent + 300, body);
+        rig.produce(sent..sent + 300, numbered);
         sent += 300;
         members[round % 2] = rig.child(folder, round % 2);
     }
@@ -91,6 +92,74 @@ fn killed_at_any_point_members_miss_nothing() {
 #[test]
 fn a_member_until_it_is_killed() {
     kafka_rig::be_a_child();
+}
+
+const FAILS: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE;
+const FORBIDDEN: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+
+fn numbered(n: usize) -> Vec<u8> {
+    format!("{{\"n\":{n}}}").into_bytes()
+}
+
+#[test]
+fn a_commit_that_failed_is_made_again_though_nothing_comes() {
+    let (broker, rig) = Rig::of_errors(2);
+    broker.request_errors(RDKafkaApiKey::OffsetCommit, &[FAILS; 2]);
+    rig.produce(0..100, numbered);
+    let folder = tempfile::tempdir().unwrap();
+    let member = Journaled::start(&rig, folder.path(), None);
+    wait_for("all are committed", || rig.committed() == 100);
+    assert_eq!(member.count(), 100);
+    member.finish();
+}
+
+#[test]
+fn partitions_are_given_up_with_all_that_was_read_committed() {
+    let (broker, rig) = Rig::of_errors(2);
+    // More than there are commits before the member leaves.
+    broker.request_errors(RDKafkaApiKey::OffsetCommit, &[FAILS; 5]);
+    rig.produce(0..100, numbered);
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let one = Journaled::start(&rig, folders[0].path(), None);
+    wait_for("all are taken", || one.count() == 100);
+    one.finish();
+    assert_eq!(rig.committed(), 100);
+    let other = Journaled::start(&rig, folders[1].path(), None);
+    rig.produce(100..110, numbered);
+    wait_for("the rest is committed", || rig.committed() == 110);
+    assert_eq!(other.count(), 10);
+    other.finish();
+    // The first comes back, and commits nothing that the other was beyond.
+    let one = Journaled::start(&rig, folders[0].path(), None);
+    rig.send(0, Some(&numbered(110)));
+    wait_for("it has its partitions again", || one.count() == 1);
+    one.finish();
+    assert_eq!(rig.committed(), 111);
+    let places = all_of(folders.iter().map(tempfile::TempDir::path));
+    assert_eq!(places.keys().cloned().collect::<Vec<_>>(), rig.places());
+    assert!(places.values().all(|times| *times == 1), "taken twice");
+}
+
+#[test]
+fn an_instance_goes_on_where_its_journal_is_though_its_commits_were_lost() {
+    let (broker, rig) = Rig::of_errors(2);
+    broker.request_errors(RDKafkaApiKey::OffsetCommit, &[FORBIDDEN; 1_000]);
+    rig.produce(0..100, numbered);
+    let folder = tempfile::tempdir().unwrap();
+    let member = Journaled::start(&rig, folder.path(), None);
+    wait_for("all are taken", || member.count() == 100);
+    member.finish();
+    assert_eq!(rig.committed(), 0);
+    broker.clear_request_errors(RDKafkaApiKey::OffsetCommit);
+    let member = Journaled::start(&rig, folder.path(), None);
+    wait_for("what was lost is committed", || rig.committed() == 100);
+    rig.produce(100..110, numbered);
+    wait_for("the rest is committed", || rig.committed() == 110);
+    assert_eq!(member.count(), 10);
+    member.finish();
+    let places = all_of([folder.path()].into_iter());
+    assert_eq!(places.keys().cloned().collect::<Vec<_>>(), rig.places());
+    assert!(places.values().all(|times| *times == 1), "taken twice");
 }
 
 #[test]
@@ -125,11 +194,14 @@ fn poison_is_a_dead_letter_and_a_registry_that_is_away_is_waited_for() {
     let taken = kafka_rig::deliveries(folder.path());
     let offsets: Vec<&str> = taken.iter().map(|delivery| &*delivery.headers["offset"]).collect();
     assert_eq!(offsets, ["0", "1", "3", "4", "5"]);
+    // What can be read is kept plain, without its schema; everything else as it came.
     let bytes: Vec<&[u8]> = taken.iter().map(|delivery| &*delivery.body).collect();
-    assert_eq!(bytes, bodies.iter().flatten().map(Vec::as_slice).collect::<Vec<_>>());
-    assert_eq!(&*taken[1].headers["writer-schema"], "\"string\"");
+    let unknown = frame(99, b"\x02a");
+    assert_eq!(bytes, [b"{\"n\":0}", &b"\"a\""[..], &unknown, b"\x07poison", b"\"b\""]);
+    assert!(!taken[1].headers.contains_key("writer-schema"));
     assert!(taken[2].headers["trouble"].contains("99"), "{:?}", taken[2].headers);
     assert_eq!(&*taken[0].workspace, rig.workspace());
+    assert_eq!(&*taken[0].headers["workspace-shop"], kafka_rig::SHOP);
 }
 
 #[test]
@@ -180,19 +252,20 @@ fn topics_become_what_the_catalogue_says() {
         let all = admin.topics().unwrap().into_iter();
         all.filter(|(name, _)| name.starts_with(&mark)).collect()
     };
-    let apply = |wanted: &Topics, delete| {
+    let apply = |wanted: &Topics, delete: &BTreeSet<String>| {
         let steps = plan(wanted, &present(), delete);
         steps.iter().for_each(|step| admin.apply(step).unwrap());
         steps
     };
-    let settled = |wanted: &Topics, delete| {
+    let kept = BTreeSet::new();
+    let settled = |wanted: &Topics| {
         wait_for("nothing is left to do", || {
-            !plan(wanted, &present(), delete).iter().any(Step::acts)
+            !plan(wanted, &present(), &kept).iter().any(Step::acts)
         });
     };
     let wanted = catalogue(2, 1_000_000);
-    assert_eq!(apply(&wanted, false).len(), 3);
-    settled(&wanted, false);
+    assert_eq!(apply(&wanted, &kept).len(), 3);
+    settled(&wanted);
 
     // A setting that is not in the catalogue stays.
     let (name, mut foreign) = (format!("{mark}.a"), present()[&format!("{mark}.a")].clone());
@@ -202,20 +275,20 @@ fn topics_become_what_the_catalogue_says() {
     admin.apply(&set).unwrap();
     let wanted = catalogue(4, 2_000_000);
     wait_for("it is set", || present()[&name].settings.len() == 3);
-    let steps = apply(&wanted, false);
+    let steps = apply(&wanted, &kept);
     let shown: Vec<String> = steps.iter().map(ToString::to_string).collect();
     assert_eq!(shown[0], format!("~ {mark}.a  partitions: 2 -> 4"));
     assert_eq!(shown[1], format!("~ {mark}.a  retention.ms: 1000000 -> 2000000"));
-    settled(&wanted, false);
+    settled(&wanted);
     assert_eq!(present()[&name].settings["max.message.bytes"], "2000000");
 
-    // Never fewer partitions; deleted only when told to.
+    // Never fewer partitions; deleted only what is named.
     let narrow = catalogue(1, 2_000_000);
-    assert!(!apply(&narrow, false).iter().any(Step::acts));
+    assert!(!apply(&narrow, &kept).iter().any(Step::acts));
     assert_eq!(present()[&name].partitions, 4);
     let none = Topics::new();
-    assert!(apply(&none, false).iter().all(|step| matches!(step, Step::Unknown(_))));
+    assert!(apply(&none, &kept).iter().all(|step| matches!(step, Step::Unknown(_))));
     assert_eq!(present().len(), 3);
-    assert_eq!(apply(&none, true).len(), 3);
+    assert_eq!(apply(&none, &present().into_keys().collect()).len(), 3);
     wait_for("they are gone", || present().is_empty());
 }

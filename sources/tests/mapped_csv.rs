@@ -249,3 +249,15 @@ proptest! {
         let _ = mapping(&text);
     }
 }
+
+#[test]
+fn the_shop_of_a_mapping_has_one_name() {
+    let text = format!("{HEADER}1,mug,1,2.00,2026-03-01T10:00:00Z,,,\n");
+    let with = |shop: &str| MAPPING.replace("shop = \"s\"", &format!("shop = {shop:?}"));
+    let named = mapping(&with("https://Acme.myshopify.com/")).unwrap();
+    let decoded = rows(&named, text.as_bytes()).unwrap().next().unwrap().unwrap();
+    assert_eq!(&*decoded.envelopes[0].shop.shop, "acme.myshopify.com");
+    let numbered = mapping(&with("954889")).unwrap();
+    let (problem, hint) = rows(&numbered, text.as_bytes()).err().unwrap();
+    assert!(problem.contains("is a number of a shop") && hint.contains("--shop"), "{problem}");
+}

@@ -74,7 +74,10 @@ fn buyers_have_their_name_and_nothing_else() {
             format!(r#"{{"customer_id":{name},"customer":null,"a":[]}}"#),
         ),
         (r#"{"customer":"forgotten"}"#, r#"{"customer":null}"#.to_owned()),
-        (r#"{"customer":{"id":1.5}}"#, r#"{"customer":{"id":1.5}}"#.to_owned()),
+        (
+            r#"{"customer":{"id":1.5},"customer_id":-7}"#,
+            r#"{"customer":{"id":null},"customer_id":null}"#.to_owned(),
+        ),
         (r#"{"user_id":5}"#, r#"{"user_id":null}"#.to_owned()),
     ] {
         assert_eq!(shopify(body), left);
@@ -94,6 +97,48 @@ fn documents_inside_texts_are_minimised_as_well() {
     assert_eq!(run("tiktok-webhooks", message).unwrap(), left);
     let broken = r#"{"payload_json":"{\"email\":"}"#;
     assert_eq!(run("platform-events", broken).unwrap(), r#"{"payload_json":null}"#);
+    let text = r#"{"title":"[Sale] Mug","x":" [{\"email\":1}]","y":"{\"email\":","z":"[1]"}"#;
+    let left = r#"{"title":"[Sale] Mug","x":" [{\"email\":null}]","y":"{\"email\":","z":"[1]"}"#;
+    assert_eq!(shopify(text), left);
+    let mut nested = r#"{"email":"a@b.c"}"#.to_owned();
+    for _ in 0..6 {
+        nested = serde_json::json!({ "x": nested }).to_string();
+    }
+    assert!(!shopify(&nested).contains("a@b.c"));
+}
+
+#[test]
+fn who_stands_beside_a_buyer_goes_as_well() {
+    for name in [
+        "attributes",
+        "metafields",
+        "delivery_address",
+        "shipTo",
+        "contact",
+        "created_by",
+        "po_number",
+        "source_url",
+        "cart_token",
+    ] {
+        assert_eq!(shopify(&format!("{{\"{name}\":\"x\"}}")), format!("{{\"{name}\":null}}"));
+    }
+    let user = named(Kind::Customer, "77").unwrap();
+    for name in ["buyer", "buyers", "customers"] {
+        let left = format!(r#"{{"{name}":[{user},{{"id":"{user}","name":null}}]}}"#);
+        let body = format!(r#"{{"{name}":[77,{{"id":"77","name":"Ann"}}]}}"#);
+        assert_eq!(shopify(&body), left);
+        assert_eq!(shopify(&format!(r#"{{"{name}":77}}"#)), format!(r#"{{"{name}":{user}}}"#));
+    }
+    let paid = r#"{"message":"a","transactions":[{"message":"Ann paid","id":1}]}"#;
+    let left = r#"{"message":"a","transactions":[{"message":null,"id":1}]}"#;
+    assert_eq!(shopify(paid), left);
+    let rules = rules("shopify-webhooks", "order_transactions/create");
+    let out = minimise(br#"{"message":"Ann paid"}"#, &rules, &mut named).unwrap();
+    assert_eq!(&*out, br#"{"message":null}"#);
+    let user = named(Kind::User, "o-1").unwrap();
+    let left = format!(r#"{{"event":"x","user_openid":"{user}"}}"#);
+    let body = r#"{"event":"x","user_openid":"o-1"}"#;
+    assert_eq!(run("tiktok-developer-webhooks", body).unwrap(), left);
 }
 
 #[test]
@@ -150,6 +195,8 @@ fn scalar(value: &mut Value) {
         Value::Number(number) if number.is_u64() => {
             *value = named(Kind::Customer, &number.to_string()).into();
         }
+        // Below zero, or no whole number.
+        Value::Number(_) => *value = Value::Null,
         Value::Array(list) => list.iter_mut().for_each(scalar),
         Value::Object(_) => *value = Value::Null,
         _ => {}

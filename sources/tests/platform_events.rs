@@ -238,6 +238,29 @@ fn a_shopify_event_means_what_its_webhook_means() {
 }
 
 #[test]
+fn a_shop_is_named_by_its_name_and_not_by_a_number() {
+    let metric = |named: Value| {
+        let sent = event("ionflux.performance.metric.recorded", json!({"metric": "m", "value": 1}));
+        named.as_object().unwrap().iter().fold(sent, |sent, (k, v)| with(sent, k, v.clone()))
+    };
+    let domain = "https://A.myshopify.com/";
+    for (named, shop) in [
+        (json!({"shop_domain": domain}), "a.myshopify.com"),
+        (json!({"shop_id": 954889, "shop_domain": domain}), "a.myshopify.com"),
+        (json!({"shop_id": "gid://shopify/Shop/1", "shopify_shop_id": domain}), "a.myshopify.com"),
+        (json!({"shop_id": "7494049642642441621"}), "7494049642642441621"),
+    ] {
+        assert_eq!(entity(&metric(named)).0, shop);
+    }
+    assert!(reason(&metric(json!({"shop_id": 954889}))).contains("\"954889\" is a number"));
+    let deleted = event("ionflux.shopify.order.deleted", json!({"id": 7}));
+    let named = with(deleted, "shop_id", json!("954889"));
+    assert!(reason(&named).contains("is a number of a shop"), "{}", reason(&named));
+    let decoded = read(with(named, "shop_domain", json!(domain)).to_string().as_bytes());
+    assert_eq!(&*decoded.envelopes[0].shop.shop, "a.myshopify.com");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let metric = |payload| event("ionflux.performance.metric.recorded", payload);
     let spend = |payload| event("ionflux.marketing.spend.recorded", payload);

@@ -15,6 +15,7 @@ use ionflux_schemas::event::Event;
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
 use ionflux_sources::doors::Doors;
+use ionflux_sources::doors::limits::{Limiter, Rate};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
@@ -165,7 +166,7 @@ fn a_redaction_leaves_nothing_and_a_second_one_and_late_deliveries_bring_nothing
     let laid = bench.kept().pop().unwrap();
     assert!(laid.body.is_empty(), "what cannot be minimised is in no journal");
     let mut restored = laid.clone();
-    assert!(bench.subjects.restore(&mut restored).unwrap().is_some());
+    assert!(bench.subjects.restore(&mut restored).is_some());
     assert_eq!(&*restored.body, broken.as_bytes());
     assert_eq!(read_delivery(&restored, Position(0)).faults.len(), 1);
     assert!(leaks(folder.path()).iter().all(|leak| leak.contains("/raw/")));
@@ -202,6 +203,8 @@ fn a_token_forgets_people_of_its_own_workspace_and_reads_its_own_receipts() {
     let doors = Doors::new(bench.intake.clone(), bench.clock.clone(), &bench.registry).unwrap();
     let grant = |workspace: &str| Grant { workspace: workspace.into(), name: "t".into() };
     let tokens = Tokens::new([("one".into(), grant("acme")), ("two".into(), grant("other"))]);
+    let rate = Rate { per_s: 1, burst: 6 };
+    let doors = doors.limited(Limiter::new(rate, bench.clock.clone()));
     let router = door::router(doors, Arc::clone(&bench.subjects), tokens);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -234,5 +237,14 @@ fn a_token_forgets_people_of_its_own_workspace_and_reads_its_own_receipts() {
     assert_eq!(leaks(folder.path()), Vec::<String>::new());
     let headers: BTreeMap<_, _> = bench.kept().pop().unwrap().headers;
     assert_eq!(headers.len(), 1, "the journal has the request's number and nothing else");
+    bench.clock.advance(10_000);
+    for method in ["DELETE", "GET"] {
+        let receipt = format!("/v1/subjects/receipts/{:032x}", 0);
+        let path = if method == "GET" { &receipt } else { &path };
+        let answers: Vec<_> = (0..7).map(|_| ask(method, path, "two").0).collect();
+        assert_eq!(answers[6], StatusCode::TOO_MANY_REQUESTS, "{answers:?}");
+        assert_ne!(answers[0], answers[6]);
+        bench.clock.advance(10_000);
+    }
     bench.inbox.close();
 }

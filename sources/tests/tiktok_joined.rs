@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::event::{Event, Order, Refund};
@@ -51,20 +51,26 @@ impl Joined {
         }
     }
 
-    /// What the seller keeps: sold less taken back, where a sum of refunds counts only alone.
+    /// What the seller keeps: sold less taken back, where a sum of refunds counts the units that
+    /// no other takes back.
     fn kept(&self) -> i64 {
         let sold = |order: &Order| order.lines.iter().map(|l| l.gross - l.discounts).sum::<i64>();
-        let back = |refund: &Refund| {
-            refund.adjustment + refund.lines.iter().map(|line| line.amount).sum::<i64>()
-        };
         let mut kept = 0;
         for (id, (_, order)) in self.orders.iter().filter(|(_, (_, order))| !order.test) {
             let of = |(key, _): &(&(String, String), &(Version, Refund))| key.0 == *id;
             let refunds: Vec<&Refund> =
                 self.refunds.iter().filter(of).map(|(_, (_, refund))| refund).collect();
-            let single = refunds.iter().any(|refund| !refund.aggregate);
-            let counted = refunds.iter().filter(|refund| !(single && refund.aggregate));
-            kept += sold(order) - counted.map(|refund| back(refund)).sum::<i64>();
+            kept += sold(order);
+            let mut told = BTreeSet::new();
+            for refund in refunds.iter().filter(|refund| !refund.aggregate) {
+                told.extend(refund.lines.iter().map(|line| line.line.clone().unwrap()));
+                kept -= refund.adjustment;
+                kept -= refund.lines.iter().map(|line| line.amount).sum::<i64>();
+            }
+            for refund in refunds.iter().filter(|refund| refund.aggregate) {
+                let rest = refund.lines.iter().filter(|l| !told.contains(l.line.as_ref().unwrap()));
+                kept -= rest.map(|line| line.amount).sum::<i64>();
+            }
         }
         kept
     }
@@ -104,15 +110,33 @@ fn returned(status: &str, at: i64) -> Value {
         "return_line_items": [{ "order_line_item_id": "2", "refund_amount": money }] })
 }
 
+/// The same, where no line says what was paid back for it.
+fn silent(mut body: Value) -> Value {
+    for (list, items) in
+        [("cancellations", "cancel_line_items"), ("return_orders", "return_line_items")]
+    {
+        let reversals = body["data"].get_mut(list).and_then(Value::as_array_mut);
+        for reversal in reversals.into_iter().flatten() {
+            for line in reversal[items].as_array_mut().unwrap() {
+                line.as_object_mut().unwrap().remove("refund_amount");
+            }
+        }
+    }
+    body
+}
+
 /// The life of an order of two units: one is cancelled, the other comes back.
 fn life() -> Vec<Value> {
     let at = 1_000_001_000;
-    let orders = [
+    let mut orders = [
         order("UNPAID", false, at),
         order("AWAITING_SHIPMENT", true, at + 1),
         order("IN_TRANSIT", true, at + 9),
         order("COMPLETED", true, at + 20),
     ];
+    for order in &mut orders[2..] {
+        order["line_items"][0]["display_status"] = json!("CANCELLED");
+    }
     let mut said: Vec<Value> =
         orders.iter().map(|one| json!({ "data": { "orders": [one] } })).collect();
     for (status, at) in [("PENDING", at + 2), ("SUCCESS", at + 3), ("COMPLETE", at + 4)] {
@@ -131,7 +155,15 @@ fn life() -> Vec<Value> {
 fn an_order_that_came_back_leaves_nothing() {
     // 19.00 and 9.00 sold for; both taken back, TikTok's 3.00 with them.
     assert_eq!(Joined::of(&life()).kept(), 0);
-    assert_eq!(Joined::of(&life()[..4]).kept(), 2_800);
+    assert_eq!(Joined::of(&life()[..2]).kept(), 2_800);
+    // Of the unit that was cancelled only the order tells: 19.00 are gone, and stay gone when the
+    // other unit comes back.
+    assert_eq!(Joined::of(&life()[..4]).kept(), 900);
+    let untold: Vec<Value> =
+        life().into_iter().filter(|body| body["data"].get("cancellations").is_none()).collect();
+    assert_eq!(Joined::of(&untold).kept(), 0);
+    let silent: Vec<Value> = life().into_iter().map(silent).collect();
+    assert_eq!(Joined::of(&silent).kept(), 0);
     let cancelled = order("CANCELLED", true, 1_000_002_000);
     let alone = json!({ "data": { "orders": [cancelled] } });
     assert_eq!(Joined::of(std::slice::from_ref(&alone)).kept(), 0);

@@ -241,6 +241,28 @@ fn what_the_platform_gave_off_comes_back_too() {
 }
 
 #[test]
+fn what_lines_do_not_say_of_their_money_the_order_does() {
+    let status = "RETURN_OR_REFUND_REQUEST_COMPLETE";
+    let of = |units: &[&str], subtotal: &str| {
+        let line = |unit: &&str| json!({ "order_line_item_id": unit });
+        let lines: Vec<Value> = units.iter().map(line).collect();
+        let one = a_return(status, "RETURN_AND_REFUND", subtotal);
+        let one = with(one, json!({ "return_line_items": lines }));
+        let body = json!({ "data": { "return_orders": [one], "orders": [sold()] } });
+        let refund = refunds(&body).remove(0);
+        let lines = refund.lines.iter().map(|line| line.amount).collect::<Vec<_>>();
+        (lines, refund.adjustment)
+    };
+    assert_eq!(of(&["12"], "12.00"), (vec![1_750], 0));
+    // 12.00 and 20.00 were paid for what sold for 17.50 and 20.00.
+    assert_eq!(of(&["12", "13"], "32.00"), (vec![1_750, 2_000], 0));
+    assert_eq!(of(&["12", "13"], "16.00"), (vec![875, 1_000], 0));
+    // No unit is known: what the return says of TikTok's discount.
+    assert_eq!(of(&[], "12.00"), (vec![], 1_750));
+    assert_eq!(of(&["99"], "12.00"), (vec![0], 1_750));
+}
+
+#[test]
 fn the_last_of_a_chain_of_returns_counts() {
     let status = "RETURN_OR_REFUND_REQUEST_COMPLETE";
     let first = with(

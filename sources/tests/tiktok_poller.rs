@@ -198,7 +198,8 @@ impl Bench {
             refresh_token: refresh_token.map(String::from),
         };
         let (workspace, shop) = ("w".into(), "749".into());
-        let shop = Shop { workspace, shop, sweep_every_ms: 900_000, backfill_s: 3 * DAY_S };
+        let shop =
+            Shop { workspace, shop, sweep_every_ms: 900_000, backfill_s: 3 * DAY_S, zone: None };
         let hints = Hints::default();
         let ends = Ends {
             intake: Intake::new(self.inbox.clone(), Privacy::Untouched),

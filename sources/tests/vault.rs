@@ -151,3 +151,29 @@ fn cut_anywhere_it_opens_with_what_was_whole() {
     let refused = Vault::open(&folder.path().join("vault"), NOW).err().unwrap();
     assert!(matches!(refused, SubjectError::Damaged { at, .. } if at == record as u64));
 }
+
+#[test]
+fn what_is_no_id_has_no_name_and_the_vault_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys(folder.path());
+    let scope = keys.scope("acme", "a.example");
+    let vault = open(folder.path());
+    for kind in [Kind::Customer, Kind::User] {
+        for length in [0, 513, 70_000] {
+            let id = "9".repeat(length);
+            assert_eq!(vault.name(&scope, (kind, &id), NOW).unwrap(), None, "{length} bytes");
+        }
+    }
+    let longest = "9".repeat(512);
+    let user = vault.name(&scope, (Kind::User, &longest), NOW).unwrap().unwrap().number;
+    let gone = name(&vault, &scope, "2");
+    settle(&vault, &scope);
+    // Forgetting reads the whole file.
+    let sought = scope.person(Kind::Customer, "2");
+    let person = [(sought, scope.forgotten(Kind::Customer, "2"))];
+    assert_eq!(vault.forget(&person, NOW).unwrap().links, 1);
+    assert!(!holds(folder.path(), &gone.to_be_bytes()));
+    drop(vault);
+    let vault = open(folder.path());
+    assert_eq!(vault.shown(user).as_deref(), Some(&*longest));
+}

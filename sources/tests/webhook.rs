@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
+use ionflux_schemas::key::Id;
 use ionflux_schemas::time::UtcMs;
 use ionflux_sources::clock::Stepped;
+use ionflux_sources::doors::budget::Peer;
 use ionflux_sources::doors::{BODY_BYTES_MAX, Doors};
 use ionflux_sources::inbox::Inbox;
 use ionflux_sources::inbox::metrics::JournalMetrics;
@@ -19,9 +22,11 @@ use ionflux_sources::inbox::scribe::Scribe;
 use ionflux_sources::intake::{Intake, Privacy};
 use ionflux_sources::journal::memory::{Fault, Memory};
 use ionflux_sources::journal::{Journal, Limits};
-use ionflux_sources::shopify::door::router;
+use ionflux_sources::shopify::door::{App, router};
 use ionflux_sources::shopify::signature::Secrets;
 use prometheus::Registry;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tower::ServiceExt;
 
 struct Bench {
@@ -32,6 +37,11 @@ struct Bench {
 
 impl Bench {
     fn new(max_bytes: u64) -> Self {
+        Self::with_shops(max_bytes, None)
+    }
+
+    /// A workspace whose app is installed in some shops alone.
+    fn with_shops(max_bytes: u64, shops: Option<[&str; 2]>) -> Self {
         let files = Memory::new(1);
         let limits = Limits { segment_bytes: 4_000, ..Limits::new(max_bytes) };
         let (journal, opened) = Journal::open(Box::new(files.clone()), limits).unwrap();
@@ -40,7 +50,9 @@ impl Bench {
         let metrics = JournalMetrics::new(&registry).unwrap();
         let scribe = Scribe::new(journal, &opened, clock.clone(), metrics);
         let inbox = Inbox::open(scribe).unwrap();
-        let shopify = BTreeMap::from([("acme".to_owned(), Secrets::new(["secret"]))]);
+        let shops = shops.map(|shops| shops.map(Id::from).into());
+        let app = App { secrets: Secrets::new(["secret"]), shops };
+        let shopify = BTreeMap::from([("acme".to_owned(), app)]);
         let doors =
             Doors::new(Intake::new(inbox.clone(), Privacy::Untouched), clock, &registry).unwrap();
         Self { inbox, files, router: router(doors, shopify) }
@@ -149,4 +161,113 @@ fn a_disk_that_fails_once_costs_one_answer() {
     assert_eq!(bench.send(b"three", &[]).0, StatusCode::OK);
     let bodies: Vec<_> = bench.kept().into_iter().map(|kept| kept.body.to_vec()).collect();
     assert_eq!(bodies, [b"one".to_vec(), b"three".to_vec()]);
+}
+
+/// Sends a signed body in the name of a shop.
+fn send_as(bench: &Bench, shop: &str, body: &str) -> u16 {
+    let headers = [("x-shopify-topic", "orders/create"), ("x-shopify-shop-domain", shop)];
+    bench.send(body.as_bytes(), &headers).0.as_u16()
+}
+
+#[test]
+fn a_shop_is_kept_under_one_name_and_what_is_none_is_refused() {
+    let bench = Bench::new(1 << 20);
+    for shop in ["a.myshopify.com", " A.MyShopify.com. ", "https://a.myshopify.com/admin"] {
+        assert_eq!(send_as(&bench, shop, "{}"), 200, "{shop}");
+    }
+    for shop in ["", "a", "1", "gid://shopify/Shop/1", "a.example", "a.b.myshopify.com", "ä"] {
+        assert_eq!(send_as(&bench, shop, "{}"), 403, "{shop}");
+    }
+    let kept = bench.kept();
+    assert_eq!(kept.len(), 3);
+    assert!(kept.iter().all(|kept| &*kept.headers["x-shopify-shop-domain"] == "a.myshopify.com"));
+}
+
+#[test]
+fn a_signed_body_is_not_taken_for_another_shop() {
+    let bench = Bench::new(1 << 20);
+    for body in [
+        r#"{"shop_id":1,"shop_domain":"A.myshopify.com"}"#,
+        r#"{"domain":"a.example","myshopify_domain":"a.myshopify.com"}"#,
+    ] {
+        assert_eq!(send_as(&bench, "b.myshopify.com", body), 403, "{body}");
+        assert_eq!(send_as(&bench, "a.myshopify.com", body), 200, "{body}");
+    }
+    assert_eq!(bench.kept().len(), 2);
+    // Most bodies do not say whose they are, so that only the list tells.
+    let listed = Bench::with_shops(1 << 20, Some(["a.myshopify.com", "shop.localhost"]));
+    assert_eq!(send_as(&listed, "a.myshopify.com", "{}"), 200);
+    assert_eq!(send_as(&listed, "Shop.localhost", "{}"), 200);
+    assert_eq!(send_as(&listed, "b.myshopify.com", "{}"), 403);
+    let unnamed = |body: &str| listed.send(body.as_bytes(), &[]).0.as_u16();
+    assert_eq!(unnamed("{}"), 403);
+    assert_eq!(unnamed(r#"{"myshopify_domain":"b.myshopify.com"}"#), 403);
+    assert_eq!(unnamed(r#"{"myshopify_domain":"a.myshopify.com"}"#), 200);
+    assert_eq!(listed.kept().len(), 3);
+}
+
+/// A forged request of an address, and where its body comes from.
+fn open(workspace: &str, last: u8) -> (Request<Body>, mpsc::Sender<Result<Vec<u8>, Infallible>>) {
+    let (sender, body) = mpsc::channel(1);
+    let request = Request::post(format!("/webhooks/shopify/{workspace}"))
+        .header("x-shopify-hmac-sha256", "AAAA")
+        .extension(Peer([192, 0, 2, last].into()));
+    (request.body(Body::from_stream(ReceiverStream::new(body))).unwrap(), sender)
+}
+
+#[tokio::test]
+async fn large_bodies_of_one_address_leave_room_for_others() {
+    let bench = Bench::new(1 << 20);
+    let large = || Ok(vec![b' '; BODY_BYTES_MAX]);
+    let mut held = Vec::new();
+    let refused = loop {
+        let (request, sender) = open(&format!("workspace-{}", held.len()), 1);
+        let answer = tokio::spawn(bench.router.clone().oneshot(request));
+        sender.send(large()).await.unwrap();
+        // Once there is room again, the door has what was sent; or it has answered.
+        if sender.reserve().await.is_err() {
+            break answer.await.unwrap().unwrap().status();
+        }
+        held.push((answer, sender));
+        assert!(held.len() < 32, "one address has all the room");
+    };
+    assert_eq!((refused, held.len() > 1), (StatusCode::SERVICE_UNAVAILABLE, true));
+    for (workspace, last) in [("acme", 2), ("nobody", 2)] {
+        let (request, sender) = open(workspace, last);
+        let answer = tokio::spawn(bench.router.clone().oneshot(request));
+        sender.send(large()).await.unwrap();
+        drop(sender);
+        let status = answer.await.unwrap().unwrap().status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{workspace}");
+    }
+    let (request, sender) = open("acme", 1);
+    let answer = tokio::spawn(bench.router.clone().oneshot(request));
+    sender.send(Ok(vec![b' '; 1_000])).await.unwrap();
+    drop(sender);
+    assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED, "it is small");
+    drop(held);
+    assert!(tokio::task::spawn_blocking(move || bench.kept().is_empty()).await.unwrap());
+}
+
+#[tokio::test]
+async fn strangers_are_answered_as_those_who_are_known() {
+    let bench = Bench::new(1 << 20);
+    for parts in [vec![1_000; 3], vec![BODY_BYTES_MAX, 1]] {
+        let mut told = Vec::new();
+        for workspace in ["acme", "nobody"] {
+            let (request, sender) = open(workspace, 1);
+            let answer = tokio::spawn(bench.router.clone().oneshot(request));
+            for bytes in &parts {
+                // All of it is taken, or refused because of its length.
+                assert!(sender.send(Ok(vec![b' '; *bytes])).await.is_ok(), "{workspace}");
+            }
+            drop(sender);
+            let answer = answer.await.unwrap().unwrap();
+            let status = answer.status();
+            let body: Bytes = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
+            told.push((status, body));
+        }
+        assert_eq!(told[0], told[1]);
+    }
+    assert!(tokio::task::spawn_blocking(move || bench.kept().is_empty()).await.unwrap());
 }

@@ -27,6 +27,9 @@ const PARTS: u8 = ORDER | DELETED | REDACTED | REFUNDS | EDITS | ROWS | BUYER;
 pub(super) const TEST: u8 = 1;
 pub(super) const CUSTOMER: u8 = 2;
 const RETURNED: u8 = 1;
+/// Bits of a refund's first byte.
+const AGGREGATE: u8 = 1;
+const NAMED: u8 = 2;
 const PRODUCT: u8 = 4;
 
 /// The fewest bytes one thing of a list takes, so that a count can be checked before it is
@@ -110,7 +113,9 @@ fn goods(out: &mut Vec<u8>, product: Option<&Id>, units: i32) {
 }
 
 fn refund(out: &mut Vec<u8>, refund: &Refund) {
-    out.push(u8::from(refund.aggregate));
+    let named = refund.lines.iter().any(|line| line.line.is_some());
+    let flag = |there: bool, flag| if there { flag } else { 0 };
+    out.push(flag(refund.aggregate, AGGREGATE) | flag(named, NAMED));
     wire::text(out, &refund.id);
     wire::text(out, &refund.order);
     wire::signed(out, refund.processed_at.0);
@@ -120,6 +125,10 @@ fn refund(out: &mut Vec<u8>, refund: &Refund) {
     }
     wire::number(out, refund.lines.len() as u64);
     for line in &refund.lines {
+        if named {
+            // A platform's id is never empty.
+            wire::text(out, line.line.as_deref().unwrap_or_default());
+        }
         goods(out, line.product.as_ref(), line.units);
         wire::signed(out, line.amount);
     }
@@ -269,7 +278,7 @@ pub(super) fn read_goods<'a>(
 }
 
 fn read_refund(reader: &mut Reader<'_>) -> Result<Refund, CodecError> {
-    let aggregate = flags(reader, 1)? == 1;
+    let flags = flags(reader, AGGREGATE | NAMED)?;
     let (id, order) = (reader.text()?.id(), reader.text()?.id());
     let processed_at = reader.at()?;
     let currency = reader.currency()?;
@@ -278,14 +287,15 @@ fn read_refund(reader: &mut Reader<'_>) -> Result<Refund, CodecError> {
     // Two bytes may say a line of forty in memory: the list grows as lines are truly read.
     let mut lines = Vec::new();
     for _ in 0..count {
+        let line = optional(reader, flags & NAMED != 0)?.filter(|line| !line.is_empty());
         let (product, units) = read_goods(reader)?;
         let product = product.map(wire::Text::id);
-        lines.push(RefundLine { product, units, amount: reader.signed()? });
+        lines.push(RefundLine { line, product, units, amount: reader.signed()? });
     }
     Ok(Refund {
         id,
         order,
-        aggregate,
+        aggregate: flags & AGGREGATE != 0,
         processed_at,
         currency,
         lines,

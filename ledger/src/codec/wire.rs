@@ -16,6 +16,7 @@ use ionflux_schemas::key::{CustomerKey, Id, Version};
 use ionflux_schemas::time::UtcMs;
 
 use super::CodecError;
+use crate::dossier::foremost;
 
 /// Names that are numbers below this are kept as numbers.
 const DECIMAL_END: u64 = 1_000_000_000_000_000_000;
@@ -54,9 +55,12 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Whether it is a pseudonym, which none of the shorter form is.
-    pub(crate) fn pseudonymous(self) -> bool {
-        matches!(self, Self::Plain(text) if ionflux_schemas::key::pseudonymous(text))
+    /// Its rank among buyers; all of the shorter form are ids of platforms.
+    pub(crate) fn foremost(self) -> impl Ord + use<'a> {
+        match self {
+            Self::Decimal(_) => foremost("0"),
+            Self::Plain(text) => foremost(text),
+        }
     }
 
     /// The customer of that name.

@@ -212,7 +212,7 @@ fn order(order: Order) -> Result<event::Order, CodecError> {
 }
 
 fn refund(refund: Refund) -> Result<event::Refund, CodecError> {
-    let line = |(product, units, amount)| event::RefundLine { product, units, amount };
+    let line = |(product, units, amount)| event::RefundLine { line: None, product, units, amount };
     Ok(event::Refund {
         id: refund.id,
         order: refund.order,

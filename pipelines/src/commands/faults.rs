@@ -15,15 +15,19 @@ use ionflux_schemas::letter::Letter;
 use ionflux_schemas::time::Zone;
 use ionflux_sources::clock::Wall;
 use ionflux_sources::files::mapping::Mapping;
+use ionflux_sources::kafka::again::give_schema;
 use ionflux_sources::letters::{Changes, read_again};
+use ionflux_sources::registry::Registry;
 use ionflux_sources::subjects::Subjects;
 use ionflux_sources::subjects::raw::LAID_ASIDE;
 
-use super::replay::{currency, name, zone};
+use super::replay::{currency, shop, zone};
 use crate::assemble::{self, Books, Options};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::forgetting::lay;
 use crate::progress::Progress;
+use crate::secrets::Secrets;
 use crate::state::State;
 
 /// Records that could not be counted: list them, look at one, read them again after a fix
@@ -92,11 +96,14 @@ pub struct Again {
     #[arg(long, value_name = "C", value_parser = currency)]
     pub currency: Option<Currency>,
     /// The shop of records that name none
-    #[arg(long, value_name = "S", value_parser = name)]
+    #[arg(long, value_name = "S", value_parser = shop)]
     pub shop: Option<String>,
     /// The zone of times without an offset
     #[arg(long, value_name = "TZ", value_parser = zone)]
     pub timezone: Option<Zone>,
+    /// The configuration, whose section registry may know the schemas of messages by now
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// A corrected mapping, for rows of plain CSV
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
@@ -263,7 +270,7 @@ struct Outcome {
 
 impl Again {
     fn execute(&self) -> Result<(), Failure> {
-        let changes = self.changes()?;
+        let (changes, mut registry) = (self.changes()?, self.registry()?);
         let state = State::own(&self.state)?;
         let options = Options { state: None, base_zone: BaseZone::Unknown, workers: 1 };
         let mut books = Books::of(Some(state), &options)?;
@@ -285,6 +292,11 @@ impl Again {
                 outcome.faulty += faults.len();
                 continue;
             }
+            if let Some(registry) = &mut registry
+                && let Err(problem) = give_schema(&mut letter, registry)
+            {
+                eprintln!("note: the letter of fault {}: {problem}", faults[0]);
+            }
             let mut decoded = match read_again(&letter, &changes) {
                 Ok(decoded) => decoded,
                 Err(problem) => {
@@ -295,20 +307,20 @@ impl Again {
             };
             let still: BTreeSet<String> = decoded.faults.iter().map(Fault::id).collect();
             let solved = faults.into_iter().filter(|id| !still.contains(id));
-            let before = outcome.counted;
             let solved: Vec<String> = solved.collect();
             outcome.faulty += still.len();
-            outcome.counted = before + usize::from(still.is_empty());
+            outcome.counted += usize::from(still.is_empty());
             books.engine.resolve(solved);
+            // People of deliveries have their names already, but in bytes that were laid aside.
+            let known = letter.position.is_some() && aside.is_none();
             match (&mut decoded.letter, aside) {
                 (Some(letter), Some(name)) => lay(letter, &name),
                 (None, Some(name)) => understood.push(name),
                 _ => {}
             }
-            // People of deliveries have their names already.
-            match letter.position {
-                Some(_) => books.engine.add(decoded),
-                None => books.engine.add_file(decoded)?,
+            match known {
+                true => books.engine.add(decoded),
+                false => books.engine.add_file(decoded)?,
             }
             if books.engine.full() {
                 books.engine.close_epoch(None)?;
@@ -326,6 +338,16 @@ impl Again {
             }
         };
         super::print(said.as_bytes())
+    }
+
+    fn registry(&self) -> Result<Option<Registry>, Failure> {
+        let Some(file) = &self.config else { return Ok(None) };
+        let config = Config::read(file)?;
+        let Some(registry) = &config.registry else {
+            let problem = format!("{}: there is no section [registry]", file.display());
+            return Err(Failure::usage(problem, "it says where schemas are asked for"));
+        };
+        registry.client(&Secrets::of(&config, file)?).map(Some)
     }
 
     fn changes(&self) -> Result<Changes, Failure> {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ionflux_service::render::{self, Format};
 use ionflux_service::sql;
 use ionflux_service::tables::Tables;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::failure::Failure;
 use crate::state::State;
@@ -27,6 +28,10 @@ pub struct Query {
     /// A running instance
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// The certificates that an instance may show, as PEM, or those that vouch for it; without it
+    /// public authorities do
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub ca_file: Option<PathBuf>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -105,6 +110,27 @@ impl Query {
         render::render(&answer, self.output.format()).map_err(|cause| failed(&cause))
     }
 
+    /// Whom an instance has to be vouched for by.
+    fn trusted(&self) -> Result<RootCerts, Failure> {
+        let Some(file) = &self.ca_file else { return Ok(RootCerts::WebPki) };
+        let wrong = |why: &dyn std::fmt::Display| {
+            let hint = "--ca-file names certificates as PEM";
+            Failure::usage(format!("{}: {why}", file.display()), hint)
+        };
+        let text = std::fs::read(file).map_err(|cause| wrong(&cause))?;
+        let items: Result<Vec<PemItem<'_>>, _> = parse_pem(&text).collect();
+        let items = items.map_err(|cause| wrong(&cause))?;
+        let certificate = |item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        };
+        let certificates: Vec<_> = items.into_iter().filter_map(certificate).collect();
+        match certificates.is_empty() {
+            true => Err(wrong(&"holds no certificate")),
+            false => Ok(certificates.into()),
+        }
+    }
+
     fn ask_url(&self, url: &str) -> Result<Vec<u8>, Failure> {
         if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
             let problem = format!("--url {url} is not the address of an instance");
@@ -113,10 +139,19 @@ impl Query {
         let url = format!("{}/v1/sql", url.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(self.trusted()?).build())
             .timeout_global(Some(std::time::Duration::from_secs(60)))
             .build();
         let failed = |cause: ureq::Error| {
-            Failure::world(format!("{url}: {cause}"), "is ionflux running there?")
+            let tls = url.starts_with("https://");
+            let hint = match tls {
+                true => {
+                    "is ionflux running there? give --url the name its certificate is for, \
+                         and --ca-file the PEM file that vouches for it"
+                }
+                false => "is ionflux running there?",
+            };
+            Failure::world(format!("{url}: {cause}"), hint)
         };
         let mut response = ureq::Agent::new_with_config(config)
             .post(&url)

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -12,6 +12,7 @@ use ionflux_schemas::money::decimal;
 use ionflux_schemas::time::Day;
 use ionflux_sources::clock::{Clock, Wall};
 use ionflux_sources::poller::Stop;
+use ionflux_sources::shop;
 use ionflux_sources::shopify::admin::totals::{
     COLUMNS, DAYS_MAX, Days, Difference, Facts, Totals, compare, facts, theirs,
 };
@@ -19,6 +20,7 @@ use ionflux_sources::shopify::admin::{Account, AdminError, Client, Patient};
 use serde_json::{Value, json};
 
 use super::query::{self, Query};
+use super::replay;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::secrets::Secrets;
@@ -42,7 +44,7 @@ pub struct Reconcile {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// Only this shop
-    #[arg(long, value_name = "SHOP")]
+    #[arg(long, value_name = "SHOP", value_parser = replay::shop)]
     pub shop: Option<String>,
     /// The first day; 30 days up to the last if not given
     #[arg(long, value_name = "DAY")]
@@ -56,6 +58,10 @@ pub struct Reconcile {
     /// The instance with our totals, if it is not the configuration's own
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// The certificates that the instance may show, as PEM, or those that vouch for it; without it
+    /// its own for the configuration's own instance, and public authorities for another
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    pub ca_file: Option<PathBuf>,
     /// How to print the differences
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -85,11 +91,8 @@ impl Reconcile {
     /// When a side cannot be asked, or numbers differ.
     pub fn execute(&self) -> Result<(), Failure> {
         let config = Config::read(&self.config)?;
-        let beside = |path: &PathBuf| match self.config.parent() {
-            Some(folder) => folder.join(path),
-            None => path.clone(),
-        };
-        let secrets = Secrets::read(config.secrets_file.as_ref().map(beside).as_deref())?;
+        let secrets = config.secrets_file.as_ref().map(|path| self.beside(path));
+        let secrets = Secrets::read(secrets.as_deref())?;
         let accounts = self.accounts(&config, &secrets)?;
         let mut compared = Vec::new();
         for account in accounts {
@@ -102,9 +105,15 @@ impl Reconcile {
         verdict(&compared)
     }
 
+    /// A path of the configuration, from where we are.
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.config.parent().map_or_else(|| path.to_path_buf(), |folder| folder.join(path))
+    }
+
     fn accounts(&self, config: &Config, secrets: &Secrets) -> Result<Vec<Account>, Failure> {
         let shops = config.shopify.iter().flat_map(|shopify| &shopify.shops);
-        let wanted = shops.filter(|(name, _)| self.shop.as_ref().is_none_or(|shop| shop == *name));
+        let asked = |name: &str| self.shop.as_deref().is_none_or(|shop| shop == shop::folded(name));
+        let wanted = shops.filter(|(name, _)| asked(name));
         let accounts = wanted.map(|(name, shop)| shop.account(name, secrets));
         let accounts: Vec<Account> = accounts.collect::<Result<_, _>>()?;
         if accounts.is_empty() {
@@ -140,12 +149,16 @@ impl Reconcile {
 
     /// Our rows, from where they are.
     fn ours(&self, sql: String, config: &Config) -> Result<Vec<Value>, Failure> {
-        let own = || format!("http://{}", config.http.listen);
-        let url = match &self.state {
-            Some(_) => None,
-            None => Some(self.url.clone().unwrap_or_else(own)),
+        let (url, ca_file) = match (&self.state, &self.url) {
+            (Some(_), _) => (None, None),
+            (None, Some(url)) => (Some(url.clone()), None),
+            (None, None) => {
+                let own = config.http.tls_certificate.as_ref().map(|file| self.beside(file));
+                (Some(config.http.own_url()), own)
+            }
         };
-        let query = Query { state: self.state.clone(), url, output: query::Output::Json, sql };
+        let (state, ca_file) = (self.state.clone(), self.ca_file.clone().or(ca_file));
+        let query = Query { state, url, ca_file, output: query::Output::Json, sql };
         let hint = "is that an ionflux of this release?";
         let failed =
             |why: String| Failure::world(format!("our totals cannot be read: {why}"), hint);

@@ -15,6 +15,7 @@ use ionflux_sinks::files::{Form, export};
 use ionflux_sources::files::mapping::Mapping;
 use ionflux_sources::list::{Format, Opened};
 use ionflux_sources::reading::Setting;
+use ionflux_sources::shop;
 
 use super::summary;
 use crate::assemble::{Books, Options};
@@ -57,7 +58,7 @@ pub struct Replay {
     #[arg(long, value_name = "W", default_value = "default", value_parser = name)]
     pub workspace: String,
     /// The shop of records that name none [default: the mapping's, or "default"]
-    #[arg(long, value_name = "S", value_parser = name)]
+    #[arg(long, value_name = "S", value_parser = shop)]
     pub shop: Option<String>,
     /// The currency of amounts that name none, such as EUR
     #[arg(long, value_name = "C", value_parser = currency)]
@@ -102,13 +103,17 @@ pub enum FormatName {
     Csv,
 }
 
-pub(super) fn name(text: &str) -> Result<String, String> {
+fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
     match text.len() {
         0 => Err("a name cannot be empty".to_owned()),
         1..=NAME_BYTES_MAX => Ok(text.to_owned()),
         _ => Err(format!("a name has at most {NAME_BYTES_MAX} bytes")),
     }
+}
+
+pub(super) fn shop(text: &str) -> Result<String, String> {
+    shop::name(text).map(Into::into).map_err(|wrong| wrong.to_string())
 }
 
 pub(super) fn currency(text: &str) -> Result<Currency, String> {

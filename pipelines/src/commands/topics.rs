@@ -8,8 +8,8 @@ use crate::failure::Failure;
 
 /// Show or make the topics that a catalogue names
 ///
-/// Nothing ever gets fewer partitions; topics that the catalogue does not name are left alone
-/// unless --delete is given, and then only those that are called ionflux.*.
+/// Nothing ever gets fewer partitions; topics that the catalogue does not name are left alone but
+/// for those that --delete names.
 #[derive(Args, Debug)]
 pub struct Topics {
     #[command(subcommand)]
@@ -32,9 +32,10 @@ struct What {
     /// The catalogue; without it the one that is built in, config/topics.toml
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Delete topics called ionflux.* that the catalogue does not name, with all they hold
-    #[arg(long)]
-    delete: bool,
+    /// Delete this topic, with all it holds: one called ionflux.* that the catalogue does not name;
+    /// may be given several times
+    #[arg(long, value_name = "TOPIC")]
+    delete: Vec<String>,
 }
 
 impl Topics {
@@ -82,12 +83,16 @@ impl What {
         }
         let wanted = catalog::topics(&text, &kafka.workspaces);
         let wanted = wanted.map_err(|problem| Failure::usage(format!("{name}: {problem}"), ""))?;
+        let delete = catalog::named(&self.delete, &wanted, &kafka.workspaces);
+        let delete = delete.map_err(|problem| {
+            Failure::usage(format!("--delete: {problem}"), "see `ionflux topics plan`")
+        })?;
         let failed = |problem: String| {
             let hint = "check kafka.brokers, the user's rights and whether the cluster is up";
             Failure::world(format!("kafka: {problem}"), hint)
         };
         let admin = Admin::new(&kafka.connection(&secrets)?).map_err(failed)?;
-        let steps = plan(&wanted, &admin.topics().map_err(failed)?, self.delete);
+        let steps = plan(&wanted, &admin.topics().map_err(failed)?, &delete);
         let mut done = 0;
         for step in &steps {
             print(format!("{step}\n").as_bytes())?;

@@ -40,6 +40,19 @@ impl Http {
         }
     }
 
+    /// Where whoever is on this machine finds it.
+    #[must_use]
+    pub fn own_url(&self) -> String {
+        match &self.tls_certificate {
+            None => format!("http://{}", self.listen),
+            // A certificate is for a name: for an address that anybody has, this one.
+            Some(_) if self.listen.ip().is_loopback() || self.listen.ip().is_unspecified() => {
+                format!("https://localhost:{}", self.listen.port())
+            }
+            Some(_) => format!("https://{}", self.listen),
+        }
+    }
+
     /// TLS, if a certificate is given; `found` tells where a path of the configuration is.
     ///
     /// # Errors
@@ -88,5 +101,18 @@ mod tests {
         assert!(problem().contains("k.pem: holds no private key"), "{}", problem());
         std::fs::write(folder.path().join("c.pem"), &bogus[..30]).unwrap();
         assert!(problem().contains("c.pem: not PEM"), "{}", problem());
+    }
+
+    #[test]
+    fn an_instance_is_found_as_it_listens() {
+        let url = |listen: &str, tls: &str| {
+            let text = format!("[http]\nlisten = \"{listen}\"\n{tls}");
+            Config::parse(&text).unwrap().http.own_url()
+        };
+        let tls = "tls_certificate = \"c.pem\"\ntls_key = \"k.pem\"";
+        assert_eq!(url("127.0.0.1:80", ""), "http://127.0.0.1:80");
+        assert_eq!(url("127.0.0.1:80", tls), "https://localhost:80");
+        assert_eq!(url("0.0.0.0:80", tls), "https://localhost:80");
+        assert_eq!(url("10.0.0.7:80", tls), "https://10.0.0.7:80");
     }
 }

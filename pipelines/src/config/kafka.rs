@@ -7,6 +7,7 @@ use ionflux_sources::kafka::topics::{self, Pattern};
 use ionflux_sources::registry::{self, Credentials};
 use serde::Deserialize;
 
+use super::workspace;
 use crate::failure::Failure;
 use crate::secrets::Secrets;
 
@@ -104,6 +105,10 @@ impl Kafka {
         };
         if self.brokers.trim().is_empty() || self.group.trim().is_empty() {
             return Err("kafka.brokers and kafka.group must not be empty".into());
+        }
+        for name in &self.workspaces {
+            workspace::check(name)
+                .map_err(|problem| format!("kafka.workspaces: {name:?}: {problem}"))?;
         }
         if let Some(name) = self.workspaces.iter().find(|name| !plain(name)) {
             return Err(format!("kafka.workspaces: {name:?} cannot stand in the name of a topic"));
@@ -218,6 +223,7 @@ mod tests {
             ("[kafka]", "brokers"),
             ("[kafka]\nbrokers = \" \"", "must not be empty"),
             ("[kafka]\nbrokers = \"b:1\"\nworkspaces = [\"a.b\"]", "a.b"),
+            ("[kafka]\nbrokers = \"b:1\"\nworkspaces = [\"a\", \"\"]", "1 to 100 bytes"),
             ("[kafka]\nbrokers = \"b:1\"\ntopics = [\"^x$\"]", "kafka.topics"),
             ("[kafka]\nbrokers = \"b:1\"\nuser = \"u\"", "all three"),
             ("[kafka]\nbrokers = \"b:1\"\nsecurity_protocol = \"sasl_ssl\"", "all three"),

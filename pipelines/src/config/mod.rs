@@ -10,6 +10,7 @@ mod workspace;
 
 use std::path::{Path, PathBuf};
 
+use ionflux_sinks::list::Sinks;
 use serde::Deserialize;
 
 pub use http::Http;
@@ -47,6 +48,8 @@ pub struct Config {
     pub platform: Option<Platform>,
     /// TikTok: webhooks, shops and advertisers, as far as the section names them.
     pub tiktok: Option<Tiktok>,
+    /// Where views go.
+    pub sinks: Sinks,
 }
 
 /// The section `[journal]`.
@@ -76,6 +79,7 @@ impl Default for Config {
             limits: Limits::default(),
             platform: None,
             tiktok: None,
+            sinks: Sinks::default(),
         }
     }
 }
@@ -124,6 +128,7 @@ impl Config {
         config.limits.check()?;
         config.platform.as_ref().map_or(Ok(()), Platform::check)?;
         config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
+        config.sinks.check()?;
         Ok(config)
     }
 }
@@ -142,6 +147,7 @@ mod tests {
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
         assert!(shown.kafka.is_some() && shown.registry.is_some());
+        assert!(shown.sinks.timescale.is_some());
         let tiktok = shown.tiktok.unwrap();
         assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }

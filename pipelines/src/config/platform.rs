@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ionflux_sources::doors::limits::Rate;
 use serde::Deserialize;
 
+use super::workspace;
+
 /// The longest name of a token, which is told where something was done with it.
 const NAME_BYTES_MAX: usize = 64;
-/// The longest name of a workspace.
-const WORKSPACE_BYTES_MAX: usize = 255;
 
 /// The section `[platform]`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
@@ -69,10 +69,7 @@ impl Platform {
             if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
                 return wrong("the name of a token has 1 to 64 bytes");
             }
-            let fits = (1..=WORKSPACE_BYTES_MAX).contains(&workspace.len());
-            if !fits || *workspace != *workspace.trim() {
-                return wrong("workspace has 1 to 255 bytes and no blanks around it");
-            }
+            workspace::check(workspace).or_else(|why| wrong(&format!("workspace: {why}")))?;
             if secret.trim().is_empty() {
                 return wrong("secret is the name of a secret, and is missing");
             }
@@ -125,6 +122,7 @@ mod tests {
             (format!("[platform]\nburst = 0\n{token}"), "platform.burst"),
             ("[limits]\nevents_per_s = 0".to_owned(), "limits.events_per_s"),
             (token.replace("acme", " "), "platform.tokens.\"ci\": workspace"),
+            (token.replace("acme", "a/b"), "platform.tokens.\"ci\": workspace"),
             (token.replace("\"A\"", "\"\""), "platform.tokens.\"ci\": secret"),
             (token.replace("secret", "token"), "token"),
         ] {

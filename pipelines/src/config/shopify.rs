@@ -1,7 +1,9 @@
 //! The section `[shopify]`: webhooks of each workspace's app, and shops that are asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ionflux_schemas::key::Id;
+use ionflux_sources::shop;
 use ionflux_sources::shopify::admin::{
     API_VERSION, API_VERSION_MIN, Account, Token, version_known,
 };
@@ -19,6 +21,9 @@ pub struct Shopify {
     /// file: several while they are being rotated.
     #[serde(default)]
     pub secret_variables: BTreeMap<String, Vec<String>>,
+    /// For each workspace the shops its app is installed in, where others are to be refused.
+    #[serde(default)]
+    pub allowed_shops: BTreeMap<String, Vec<String>>,
     /// Shops that are asked for what webhooks lost, by their names.
     #[serde(default)]
     pub shops: BTreeMap<String, Shop>,
@@ -47,8 +52,6 @@ pub struct Shop {
 
 /// The longest pause between two sweeps: a day.
 const SWEEP_MINUTES_MAX: u64 = 1_440;
-/// The longest name of a shop: a domain name has no more.
-const SHOP_BYTES_MAX: usize = 255;
 
 fn api_version() -> String {
     API_VERSION.to_owned()
@@ -65,15 +68,9 @@ fn backfill() -> bool {
 impl Shop {
     fn check(&self, name: &str) -> Result<(), String> {
         let failed = |problem: &str| Err(format!("shopify.shops.{name:?}: {problem}"));
-        let plain = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
-        };
-        let named = !name.is_empty() && name.len() <= SHOP_BYTES_MAX && !name.starts_with('.');
-        if !named || !name.bytes().all(plain) {
-            return failed("the name of a shop is one such as acme.myshopify.com");
-        }
-        if self.workspace.trim().is_empty() || self.token.trim().is_empty() {
-            return failed("a workspace and the name of the secret with its token are needed");
+        workspace::check(&self.workspace).or_else(failed)?;
+        if self.token.trim().is_empty() {
+            return failed("the name of the secret with its token is needed");
         }
         if !version_known(&self.api_version) {
             let problem = format!(
@@ -98,6 +95,7 @@ impl Shop {
     /// # Errors
     /// A usage failure that names the secret that is missing.
     pub fn account(&self, name: &str, secrets: &Secrets) -> Result<Account, Failure> {
+        let name = &*shop::folded(name);
         let purpose = format!("the access token of the app in the shop {name}");
         let token = secrets.get(&self.token, &purpose)?;
         let base_url = self.base_url.clone().unwrap_or_else(|| format!("https://{name}"));
@@ -120,6 +118,20 @@ fn on_this_machine(url: &str) -> bool {
 }
 
 impl Shopify {
+    /// The shop of each workspace that has one only.
+    #[must_use]
+    pub fn only_shops(&self) -> BTreeMap<String, String> {
+        let mut shops: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (name, shop) in &self.shops {
+            shops.entry(&shop.workspace).or_default().push(name);
+        }
+        let only = |(workspace, names): (&str, Vec<&String>)| match names[..] {
+            [name] => Some((workspace.to_owned(), shop::folded(name).into_owned())),
+            _ => None,
+        };
+        shops.into_iter().filter_map(only).collect()
+    }
+
     /// Checks what can be checked without connecting.
     ///
     /// # Errors
@@ -133,7 +145,47 @@ impl Shopify {
                 return problem("a workspace needs at least one variable");
             }
         }
-        self.shops.iter().try_for_each(|(name, shop)| shop.check(name))
+        for (workspace, shops) in &self.allowed_shops {
+            let problem =
+                |problem: &str| Err(format!("shopify.allowed_shops.{workspace:?}: {problem}"));
+            workspace::check(workspace).or_else(problem)?;
+            if shops.is_empty() {
+                return problem("without a shop nothing would come in");
+            }
+            let wrong = shops.iter().find_map(|name| shop::name(name).err());
+            wrong.map_or(Ok(()), |wrong| problem(&wrong.to_string()))?;
+        }
+        self.shops.iter().try_for_each(|(name, shop)| shop.check(name))?;
+        self.check_names()
+    }
+
+    /// Every shop that is asked has a name of its own, by which its webhooks call it, too.
+    fn check_names(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for (text, Shop { workspace, .. }) in &self.shops {
+            let failed = |problem: &str| Err(format!("shopify.shops.{text:?}: {problem}"));
+            let named = match self.allowed(workspace) {
+                Some(allowed) => match shop::name(text) {
+                    Ok(name) if !allowed.contains(&name) => {
+                        return failed("shopify.allowed_shops has a list without it");
+                    }
+                    read => read,
+                },
+                None => shop::of_shopify(text),
+            };
+            let name = named.or_else(|wrong| failed(&wrong.to_string()).map(|()| Id::default()))?;
+            if !seen.insert(name) {
+                return failed("the shop is there twice");
+            }
+        }
+        Ok(())
+    }
+
+    /// The shops of a workspace's app, where there is a list of them.
+    #[must_use]
+    pub fn allowed(&self, workspace: &str) -> Option<BTreeSet<Id>> {
+        let shops = self.allowed_shops.get(workspace)?;
+        Some(shops.iter().filter_map(|name| shop::name(name).ok()).collect())
     }
 
     /// The secrets of every workspace.
@@ -154,6 +206,7 @@ impl Shopify {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn checked(shop: &str, more: &str) -> Result<(), String> {
         let text = format!("[shops.{shop:?}]\nworkspace = \"acme\"\ntoken = \"T\"\n{more}");
@@ -164,9 +217,14 @@ mod tests {
     fn shops_are_checked_before_anything_is_asked() {
         let acme = "acme.myshopify.com";
         assert_eq!(checked(acme, ""), Ok(()));
+        assert_eq!(checked("https://ACME.myshopify.com/", ""), Ok(()));
+        let twice = "[shops.\"Acme.myshopify.com.\"]\nworkspace = \"acme\"\ntoken = \"T\"\n";
+        assert!(checked(acme, twice).unwrap_err().contains("there twice"));
         assert_eq!(checked(acme, "base_url = \"http://127.0.0.1:8099/\""), Ok(()));
         for (shop, more, told) in [
-            ("../etc", "", "the name of a shop"),
+            ("../etc", "", "acme.myshopify.com"),
+            ("954889", "", "a number of a shop"),
+            ("shop.acme.example", "", "on Shopify"),
             (acme, "base_url = \"http://shop.example\"", "https://"),
             (acme, "base_url = \"http://127.0.0.1.shop.example\"", "https://"),
             (acme, "api_version = \"2025-10\"", "2026-01"),
@@ -175,5 +233,37 @@ mod tests {
             let problem = checked(shop, more).unwrap_err();
             assert!(problem.contains(told) && problem.contains("shopify.shops"), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_list_of_shops_holds_for_those_that_are_asked_too() {
+        let list = |shops: &str| format!("[allowed_shops]\nacme = [{shops}]\n");
+        let (acme, local) = ("acme.myshopify.com", "shop.localhost");
+        let both = list("\"ACME.myshopify.com.\", \"shop.localhost\"");
+        assert_eq!((checked(acme, &both), checked(local, &both)), (Ok(()), Ok(())));
+        let shopify: Shopify = toml::from_str(&both).unwrap();
+        let names = [acme, local].map(Id::from);
+        assert_eq!((shopify.allowed("acme"), shopify.allowed("b")), (Some(names.into()), None));
+        for (shop, shops, told) in [
+            (local, list("\"acme.myshopify.com\""), "without it"),
+            (acme, list(""), "allowed_shops.\"acme\": without a shop"),
+            (acme, list("\"954889\""), "allowed_shops.\"acme\": \"954889\" is a number"),
+        ] {
+            let problem = checked(shop, &shops).unwrap_err();
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_shop_of_a_workspace_is_known_where_it_has_one_only() {
+        let shop = |name: &str, workspace: &str| {
+            format!(
+                "[shopify.shops.\"{name}.myshopify.com\"]\nworkspace = \"{workspace}\"\n\
+                 token = \"T\"\n"
+            )
+        };
+        let text = [shop("a", "one"), shop("b", "two"), shop("c", "two")].concat();
+        let shops = Config::parse(&text).unwrap().shopify.unwrap().only_shops();
+        assert_eq!(shops, BTreeMap::from([("one".into(), "a.myshopify.com".into())]));
     }
 }

@@ -6,6 +6,8 @@ use ionflux_schemas::currency::Currency;
 use ionflux_schemas::time::Zone;
 use serde::Deserialize;
 
+use super::workspace;
+
 /// The section `[tiktok]`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -56,6 +58,8 @@ pub struct Shop {
     pub token_variable: String,
     /// The name of what renews the token, if it is to be renewed.
     pub refresh_token_variable: Option<String>,
+    /// The zone of its days.
+    pub timezone: Option<String>,
 }
 
 /// An advertiser whose spend is asked for.
@@ -103,15 +107,19 @@ impl Tiktok {
     /// What is wrong and where.
     pub fn check(&self) -> Result<(), String> {
         for (workspace, app) in &self.apps {
-            if blank(workspace) || blank(&app.key) || app.secret_variables.is_empty() {
-                let problem = "a workspace, a key and at least one variable are needed";
-                return Err(format!("tiktok.apps.{workspace:?}: {problem}"));
+            let failed = |problem: &str| Err(format!("tiktok.apps.{workspace:?}: {problem}"));
+            workspace::check(workspace).or_else(failed)?;
+            if blank(&app.key) || app.secret_variables.is_empty() {
+                return failed("a key and at least one variable are needed");
             }
         }
         for (workspace, variables) in &self.developer_secret_variables {
-            if blank(workspace) || variables.is_empty() {
-                let problem = "a workspace with a name and at least one variable is needed";
-                return Err(format!("tiktok.developer_secret_variables.{workspace:?}: {problem}"));
+            let failed = |problem: &str| {
+                Err(format!("tiktok.developer_secret_variables.{workspace:?}: {problem}"))
+            };
+            workspace::check(workspace).or_else(failed)?;
+            if variables.is_empty() {
+                return failed("at least one variable is needed");
             }
         }
         self.check_shops()?;
@@ -136,7 +144,7 @@ impl Tiktok {
     fn check_shops(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for shop in &self.shops {
-            let Shop { workspace, id, cipher, token_variable, .. } = shop;
+            let Shop { workspace, id, cipher, token_variable, timezone, .. } = shop;
             if [workspace, id, cipher, token_variable].iter().any(|text| blank(text)) {
                 let problem = "workspace, id, cipher and token_variable are needed";
                 return Err(format!("tiktok.shops {id:?}: {problem}"));
@@ -147,6 +155,8 @@ impl Tiktok {
             if !seen.insert((workspace, id)) {
                 return Err(format!("tiktok.shops {id:?} is there twice"));
             }
+            let zone = timezone.as_deref().map(Zone::parse).transpose();
+            zone.map_err(|error| format!("tiktok.shops {id:?}: timezone: {error}"))?;
         }
         Ok(())
     }
@@ -155,10 +165,12 @@ impl Tiktok {
         let mut seen = BTreeSet::new();
         for advertiser in &self.advertisers {
             let Advertiser { workspace, id, currency, timezone, token_variable } = advertiser;
-            if [workspace, id, token_variable].iter().any(|text| blank(text)) {
-                let problem = "workspace, id and token_variable are needed";
+            if [id, token_variable].iter().any(|text| blank(text)) {
+                let problem = "id and token_variable are needed";
                 return Err(format!("tiktok.advertisers {id:?}: {problem}"));
             }
+            workspace::check(workspace)
+                .map_err(|problem| format!("tiktok.advertisers {id:?}: {problem}"))?;
             if !seen.insert((workspace, id)) {
                 return Err(format!("tiktok.advertisers {id:?} is there twice"));
             }
@@ -187,10 +199,19 @@ mod tests {
                    timezone = \"UTC\"\ntoken_variable = \"T\"\n";
         assert!(Config::parse(&[app, shop].concat()).is_ok());
         assert!(Config::parse("[tiktok]").is_ok());
+        let zoned = |zone: &str| [app, shop, &format!("timezone = {zone:?}\n")].concat();
+        assert!(Config::parse(&zoned("Asia/Jakarta")).is_ok());
         for (text, named) in [
             (shop.to_owned(), "tiktok.apps has no"),
             ([app, shop, shop].concat(), "there twice"),
             (app.replace("[\"S\"]", "[]"), "tiktok.apps.\"a\""),
+            (zoned("Jakarta"), "tiktok.shops \"1\": timezone"),
+            (app.replace("apps.a", "apps.\"a?b\""), "tiktok.apps.\"a?b\""),
+            (ads.replace("\"a\"", "\" a\"").replace("CAN", "CAD"), "tiktok.advertisers \"7\""),
+            (
+                "[tiktok.developer_secret_variables]\n\"a/b\" = [\"S\"]".to_owned(),
+                "developer_secret_variables.\"a/b\"",
+            ),
             (ads.to_owned(), "CAN"),
             ("[tiktok]\ntolerance_s = 0".to_owned(), "tolerance_s"),
             ("[tiktok]\nshop_url = \"ftp://x\"".to_owned(), "shop_url"),

@@ -28,6 +28,7 @@ pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Res
         session_ms: SESSION_MS,
         patterns: kafka.patterns().map_err(|problem| Failure::usage(problem, ""))?,
         workspaces: kafka.workspaces.clone(),
+        shops: config.shopify.as_ref().map(|shopify| shopify.only_shops()).unwrap_or_default(),
     };
     let registry = config.registry.as_ref().map(|registry| registry.client(&world.secrets));
     if registry.is_none() {

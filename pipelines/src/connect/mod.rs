@@ -10,6 +10,7 @@ mod subjects;
 mod tiktok;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use ionflux_ledger::records::Records;
@@ -18,13 +19,16 @@ use ionflux_sources::clock::Clock;
 use ionflux_sources::cursor::Cursors;
 use ionflux_sources::doors::Doors;
 use ionflux_sources::intake::Intake;
-use ionflux_sources::poller::Poller;
+use ionflux_sources::poller::{Ending, Poller};
 use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::secrets::Secrets;
+
+/// How long the end waits for requests of sources that are asked: as long as for those to us.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// What sources are connected to.
 pub struct World {
@@ -78,6 +82,11 @@ pub fn connect(config: &Config, world: &World) -> Result<Connected, Failure> {
     for source in SOURCES {
         source(config, world, &mut connected)?;
     }
+    for metrics in connected.pollers.iter().flat_map(Poller::metrics) {
+        if let Err(problem) = world.registry.register(metrics) {
+            tracing::warn!("a source that is asked has no metrics of its own: {problem}");
+        }
+    }
     Ok(connected)
 }
 
@@ -93,8 +102,9 @@ impl Connected {
         self.pollers.push(poller);
     }
 
-    /// Ends those that are asked, and waits until they have ended.
-    pub fn finish(self) {
-        self.pollers.into_iter().for_each(Poller::finish);
+    /// Tells those that are asked to end.
+    #[must_use]
+    pub fn end(self) -> Ending {
+        Ending::begin(self.pollers, END_MAX)
     }
 }

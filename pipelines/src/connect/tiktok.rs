@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ionflux_schemas::currency::Currency;
-use ionflux_schemas::time::Zone;
+use ionflux_schemas::time::{TimeError, Zone};
 use ionflux_sources::poller::{Poll, Poller};
 use ionflux_sources::tiktok::client::{Asked, Client, Credentials};
 use ionflux_sources::tiktok::door::{self, HintsOf};
@@ -12,6 +12,7 @@ use ionflux_sources::tiktok::hints::Hints;
 use ionflux_sources::tiktok::poller::{Ends, Shop, ShopPoller};
 use ionflux_sources::tiktok::reports::{self, Advertiser, ReportPoller};
 use ionflux_sources::tiktok::signature::{DeveloperApp, ShopApp};
+use ionflux_sources::tiktok::tokens::Tokens;
 use ionflux_sources::tiktok::transport::Transport;
 
 use super::{Connected, World};
@@ -21,6 +22,9 @@ use crate::failure::Failure;
 
 /// The wait before a request is sent again.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The folder of renewed tokens, beside that of the cursors.
+const TOKENS: &str = "tokens";
 
 /// Opens the doors of the section `[tiktok]`, and asks its shops and advertisers.
 ///
@@ -91,9 +95,15 @@ fn ask_shop(
         shop: shop.id.as_str().into(),
         sweep_every_ms: i64::from(tiktok.sweep_minutes) * 60_000,
         backfill_s: i64::from(tiktok.backfill_days) * 86_400,
+        zone: shop.timezone.as_deref().map(Zone::parse).transpose().map_err(wrong_zone)?,
     };
     let hints = Hints::default();
     let client = Client::new(asked, credentials, world.clock.clone());
+    let tokens = Tokens::open(&world.cursors.beside(TOKENS), (&shop.workspace, &shop.id));
+    let client = tokens.and_then(|tokens| client.keeping(tokens)).map_err(|cause| {
+        let hint = "check the state folder: what TikTok renewed is kept in it";
+        Failure::world(format!("the tokens of a TikTok shop: {cause}"), hint)
+    })?;
     let ends = Ends {
         intake: world.intake.clone(),
         cursors: world.cursors.clone(),
@@ -105,6 +115,10 @@ fn ask_shop(
     hints.wake(poller.waker());
     connected.ask(poller, &world.board);
     Ok(hints)
+}
+
+fn wrong_zone(error: TimeError) -> Failure {
+    Failure::usage(format!("tiktok.shops: {error}"), "see config/reference.toml")
 }
 
 fn ask_advertiser(

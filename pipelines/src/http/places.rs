@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ionflux_sources::doors::budget::Peer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
@@ -60,6 +61,13 @@ impl Places {
             *count += 1;
         }
         Some(Place { _permit: free.permit, held: Arc::clone(&self.held), address })
+    }
+}
+
+impl Place {
+    /// Who it is counted as.
+    pub fn peer(&self) -> Option<Peer> {
+        self.address.map(Peer)
     }
 }
 

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ionflux_sources::doors::budget::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -117,13 +118,13 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 async fn connection(
     stream: TcpStream,
     shared: Arc<Shared>,
-    _place: Place,
+    place: Place,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers are written whole; held back for more, they would only be late.
     let _best_effort = stream.set_nodelay(true);
     let Some(tls) = &shared.tls else {
-        return talk(stream, &shared, &mut stopping).await;
+        return talk(stream, place.peer(), &shared, &mut stopping).await;
     };
     let handshake = timeout(shared.limits.handshake, tls.acceptor.accept(stream));
     let stream = tokio::select! {
@@ -131,18 +132,22 @@ async fn connection(
         () = stopped(&mut stopping) => return,
     };
     if let Ok(Ok(stream)) = stream {
-        talk(stream, &shared, &mut stopping).await;
+        talk(stream, place.peer(), &shared, &mut stopping).await;
     }
 }
 
 /// Answers the requests of a connection.
-async fn talk<S>(stream: S, shared: &Shared, stopping: &mut watch::Receiver<bool>)
-where
+async fn talk<S>(
+    stream: S,
+    peer: Option<Peer>,
+    shared: &Shared,
+    stopping: &mut watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = shared.limits;
     let asked = Arc::new(AtomicBool::new(false));
-    let front = Front { router: shared.router.clone(), limits, asked: Arc::clone(&asked) };
+    let front = Front { router: shared.router.clone(), limits, peer, asked: Arc::clone(&asked) };
     let io = TokioIo::new(Moving::new(stream, limits.stalled));
     let mut conversation = pin!(shared.http.serve_connection(io, front));
     // What ends a conversation badly is the caller's doing; its requests were answered or not.
@@ -160,6 +165,7 @@ where
 struct Front {
     router: Router,
     limits: Limits,
+    peer: Option<Peer>,
     /// Whether anything was asked on this connection.
     asked: Arc<AtomicBool>,
 }
@@ -174,7 +180,10 @@ impl Service<Request<Incoming>> for Front {
         if let Some(refused) = guard::refused(request.uri(), request.headers()) {
             return Box::pin(std::future::ready(Ok(refused)));
         }
-        let request = request.map(|body| Body::new(Timed::new(body, self.limits.body)));
+        let mut request = request.map(|body| Body::new(Timed::new(body, self.limits.body)));
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         Box::pin(self.router.clone().oneshot(request))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/FORMAT                     the number of the folder's format
+//! STATE/ID                         whose epochs these are, for targets of sinks
 //! STATE/LOCK                       held by the process that uses it, with its id
 //! STATE/journal/                   deliveries that are not in the ledger yet
 //! STATE/ledger/                    every entity's latest version
@@ -12,6 +13,7 @@
 //!
 //! Invariant: one process writes; what another release wrote is upgraded or refused, never misread.
 
+mod identity;
 mod kept;
 mod lock;
 mod upgrade;

@@ -46,7 +46,7 @@ impl Load {
         Self { waiting: Mutex::new(waiting), acknowledged: AtomicUsize::new(0) }
     }
 
-    fn acknowledged(&self) -> usize {
+    pub fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::SeqCst)
     }
 

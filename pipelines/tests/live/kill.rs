@@ -18,15 +18,19 @@ const DELIVERIES: usize = 3_000;
 /// Callers that send at once.
 const CALLERS: usize = 64;
 
-fn setting(name: &str, default: u64) -> u64 {
+pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// SplitMix64: small, and the same on every machine.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,7 +54,7 @@ fn views_after_kills_are_those_of_an_uninterrupted_run() {
 
     let killed = folder.path().join("killed");
     let load = Load::new(seed, DELIVERIES);
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut phases = [0; 4];
     for cycle in 0..cycles {
         let phase = dice.roll(4) as usize;
@@ -102,7 +106,7 @@ fn views(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     named.collect()
 }
 
-fn verified(state: &Path) -> String {
+pub fn verified(state: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_ionflux"))
         .args(["verify", "--state"])
         .arg(state)

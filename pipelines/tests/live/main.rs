@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+mod crowd;
 mod events;
 mod forget;
 mod hostile;
 mod instance;
 mod kill;
+#[path = "../../../sinks/tests/proxy/mod.rs"]
+mod proxy;
 mod run;
 mod settings;
 mod shop;
+mod sinks;
 mod slow;
 mod socket;
 mod tls;

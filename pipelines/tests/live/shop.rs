@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::certificates::Pair;
 use crate::instance::Instance;
 
 const TOKEN: &str = "shpat_of_the_test";
@@ -177,5 +178,73 @@ fn a_shop_is_read_once_swept_from_then_on_and_compared() {
     let swept = |_| instance.get("/readyz").0 > 0 && shop.times("OrdersPage") > before;
     assert!((0..QUESTIONS_MAX).any(swept), "never swept");
     assert_eq!(shop.times("BulkStart"), 2);
+    instance.terminate();
+}
+
+#[test]
+fn a_shop_that_cannot_be_reached_takes_nothing_from_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets.env");
+    std::fs::write(&secrets, format!("ACME_TOKEN={TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&secrets, PermissionsExt::from_mode(0o600)).unwrap();
+    // It takes the request, and answers after the end of the test.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sections = format!(
+        "[shopify.shops.\"gone.myshopify.com\"]\nworkspace = \"acme\"\ntoken = \"ACME_TOKEN\"\n\
+         base_url = \"http://{}\"\n",
+        silent.local_addr().unwrap()
+    );
+    let config = format!(
+        "secrets_file = \"secrets.env\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [shopify.secret_variables]\nacme = [\"ACME_TOKEN\"]\n{sections}"
+    );
+    let instance = Instance::configured(folder.path(), &config).listening();
+    let _asked = silent.accept().unwrap();
+    instance.ready();
+    let shown = instance.get("/readyz").1;
+    assert!(shown.contains("shopify gone.myshopify.com"), "{shown}");
+    let metrics = instance.get("/metrics").1;
+    for line in [
+        "ionflux_component_running{component=\"shopify gone.myshopify.com\"} 0",
+        "ionflux_poller_rounds_total{outcome=\"good\",source=\"shopify gone.myshopify.com\"} 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
+    // While its request is under way; the end does not wait for the answer.
+    instance.terminate();
+}
+
+#[test]
+fn totals_are_asked_for_over_tls_where_the_instance_speaks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (shop, pair) = (Shop::open(), Pair::new());
+    std::fs::write(path("secrets.env"), format!("ACME_TOKEN={TOKEN}\n")).unwrap();
+    std::fs::set_permissions(path("secrets.env"), PermissionsExt::from_mode(0o600)).unwrap();
+    pair.write(&path("c.pem"), &path("k.pem"));
+    let config = |listen: &str| {
+        format!(
+            "secrets_file = \"secrets.env\"\n[http]\nlisten = \"{listen}\"\n\
+             tls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n\
+             [shopify.shops.\"acme.myshopify.com\"]\nworkspace = \"acme\"\n\
+             token = \"ACME_TOKEN\"\nbase_url = \"{}\"\n",
+            shop.url
+        )
+    };
+    let instance = Instance::configured(folder.path(), &config("127.0.0.1:0")).listening();
+    // From here on the configuration says the port that the system chose.
+    let socket = instance.socket();
+    std::fs::write(path("ionflux.toml"), config(&socket.to_string())).unwrap();
+    let equal = |more: &[&str]| reconcile(folder.path(), more).status.code() == Some(0);
+    assert!((0..1_000).any(|_| equal(&[])), "{:?}", reconcile(folder.path(), &[]));
+    // Another instance is vouched for by public authorities, or by who is named.
+    let url = format!("https://localhost:{}", socket.port());
+    let unknown = reconcile(folder.path(), &["--url", &url]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(1) && said.contains("--ca-file"), "{said}");
+    let certificate = path("c.pem").display().to_string();
+    assert!(equal(&["--url", &url, "--ca-file", &certificate]));
+    let wrong = path("k.pem").display().to_string();
+    assert_eq!(reconcile(folder.path(), &["--ca-file", &wrong]).status.code(), Some(2));
     instance.terminate();
 }

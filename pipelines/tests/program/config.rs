@@ -33,3 +33,21 @@ fn a_file_of_settings_is_checked_before_anything_is_sent() {
     bench.refused(unset, 2, &["IONFLUX_TEST_UNSET", "token"]);
     bench.refused("config import good.yaml --url nowhere", 2, &["--url nowhere"]);
 }
+
+#[cfg(feature = "kafka")]
+#[test]
+fn topics_that_may_be_others_are_not_deleted() {
+    let bench = Bench::new();
+    // Nobody listens there: it is refused before anybody is asked.
+    bench.write("all.toml", "[kafka]\nbrokers = \"127.0.0.1:1\"\n");
+    bench.write("own.toml", "[kafka]\nbrokers = \"127.0.0.1:1\"\nworkspaces = [\"a\"]\n");
+    let apply = |config: &str, topic: &str, named: &[&str]| {
+        bench.refused(&format!("topics apply --config {config} --delete {topic}"), 2, named);
+    };
+    apply("all.toml", "ionflux.shopify.workspace_b.events_raw", &["--delete", "kafka.workspaces"]);
+    apply("own.toml", "ionflux.shopify.workspace_a.events_raw", &["the catalogue names it"]);
+    apply("own.toml", "orders_raw", &["orders_raw", "ionflux.*"]);
+    bench.refused("topics apply --config own.toml --delete", 2, &["--delete <TOPIC>"]);
+    let replay = "faults replay --state books --config own.toml";
+    bench.refused(replay, 2, &["own.toml", "[registry]"]);
+}

@@ -1,12 +1,12 @@
 //! What machines ask: whether the service is ready, and its metrics.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use expect_test::expect;
-use ionflux_schemas::health::Condition;
+use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::time::UtcMs;
 use ionflux_service::routes::{Context, router};
 use ionflux_service::store::{Phase, Store};
@@ -42,15 +42,10 @@ async fn ready_means_caught_up_and_running() {
     store.reveal();
     tell().await;
     store.set_phase(Phase::Live);
-    board.set("kafka", Condition::Starting, "", UtcMs(8));
+    board.set("ledger", Condition::Stalled, "the disk is full", UtcMs(8));
     tell().await;
-    board.set("kafka", Condition::Running, "", UtcMs(9));
+    board.set("ledger", Condition::Running, "", UtcMs(9));
     tell().await;
-    board.set("kafka", Condition::Stalled, "the broker is away", UtcMs(10));
-    tell().await;
-    board.set("kafka", Condition::Halted, "the topic is gone", UtcMs(11));
-    tell().await;
-    board.set("kafka", Condition::Running, "", UtcMs(12));
     store.set_phase(Phase::Complete);
     tell().await;
     store.close();
@@ -65,25 +60,51 @@ async fn ready_means_caught_up_and_running() {
         "components":[{"component":"journal","state":"running","since":7,"reason":""}]}
         503 {"ready":false,"phase":"live","epoch":2,"hydration":null,
         "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"starting","since":8,"reason":""}]}
+        {"component":"ledger","state":"stalled","since":8,"reason":"the disk is full"}]}
         200 {"ready":true,"phase":"live","epoch":2,"hydration":null,
         "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"running","since":9,"reason":""}]}
-        503 {"ready":false,"phase":"live","epoch":2,"hydration":null,
-        "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"stalled","since":10,"reason":"the broker is
-        away"}]}
-        503 {"ready":false,"phase":"live","epoch":2,"hydration":null,
-        "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"halted","since":11,"reason":"the topic is gone"}]}
+        {"component":"ledger","state":"running","since":9,"reason":""}]}
         200 {"ready":true,"phase":"complete","epoch":2,"hydration":null,
         "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"running","since":12,"reason":""}]}
+        {"component":"ledger","state":"running","since":9,"reason":""}]}
         503 {"ready":false,"phase":"closed","epoch":2,"hydration":null,
         "components":[{"component":"journal","state":"running","since":7,"reason":""},
-        {"component":"kafka","state":"running","since":12,"reason":""}]}"#]]
+        {"component":"ledger","state":"running","since":9,"reason":""}]}"#]]
     .assert_eq(&told.join("\n"));
     let (status, _) = ask(&router, Method::GET, "/healthz").await;
+    assert_eq!(status, 503);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_shown_and_takes_nothing_from_the_others() {
+    let context = Context::new(utc());
+    let health = |name: &str, state, reason: &str| Health {
+        component: name.into(),
+        state,
+        since: UtcMs(7_000),
+        reason: reason.into(),
+    };
+    let journal = Arc::new(Mutex::new(Condition::Running));
+    let (shop, told) =
+        (health("shop", Condition::Halted, "the token is refused"), Arc::clone(&journal));
+    context.board.ask(move || shop.clone());
+    context.board.need(move || health("journal", *told.lock().unwrap(), ""));
+    let store = store();
+    store.set_phase(Phase::Live);
+    let router = router(store, context);
+    let (status, body) = ask(&router, Method::GET, "/readyz").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("the token is refused"), "{body}");
+    let (_, metrics) = ask(&router, Method::GET, "/metrics").await;
+    for line in [
+        r#"ionflux_component_running{component="journal"} 1"#,
+        r#"ionflux_component_running{component="shop"} 0"#,
+        r#"ionflux_component_since_seconds{component="shop"} 7"#,
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
+    *journal.lock().unwrap() = Condition::Stalled;
+    let (status, _) = ask(&router, Method::GET, "/readyz").await;
     assert_eq!(status, 503);
 }
 

@@ -2,15 +2,32 @@
 
 use std::io::{self, Write};
 
+use arrow::datatypes::SchemaRef;
 use ionflux_schemas::avro::Schema;
 use ionflux_schemas::columns::{arrow_schema, record_batch};
 use ionflux_schemas::view::Row;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 /// Rows of one Arrow batch on the way, so that a large view is never twice in memory.
-const BATCH_ROWS: usize = 65_536;
+pub(crate) const BATCH_ROWS: usize = 65_536;
+
+/// Zstandard at its usual level.
+pub(crate) fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::default())
+}
+
+/// A writer of batches; the same batches give the same bytes.
+pub(crate) fn writer<W: Write + Send>(
+    schema: SchemaRef,
+    compression: Compression,
+    out: W,
+) -> Result<ArrowWriter<W>, ParquetError> {
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    ArrowWriter::try_new(out, schema, Some(properties))
+}
 
 /// Writes the rows in their order.
 pub(super) fn write(
@@ -18,9 +35,7 @@ pub(super) fn write(
     rows: &[Row],
     out: &mut (impl Write + Send),
 ) -> io::Result<()> {
-    let compression = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut parquet = ArrowWriter::try_new(out, arrow_schema(schema), Some(properties))?;
+    let mut parquet = writer(arrow_schema(schema), zstd(), out)?;
     for rows in rows.chunks(BATCH_ROWS) {
         parquet.write(&record_batch(schema, rows).map_err(io::Error::other)?)?;
     }

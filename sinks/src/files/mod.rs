@@ -3,7 +3,7 @@
 //! Delivery: each file appears whole under its name or not at all; writing the same snapshot again
 //! gives the same bytes.
 
-mod columnar;
+pub(crate) mod columnar;
 mod text;
 
 use std::fs::{self, File};

@@ -40,7 +40,7 @@ pub struct TimescaleConfig {
     /// The name of the secret that holds the address, such as
     /// `postgres://user:password@host:5432/database?sslmode=require`. Not through a pooler that
     /// shares connections between transactions.
-    pub url_env: String,
+    pub url_variable: String,
     /// Whether tables by time become hypertables where TimescaleDB is there.
     pub hypertables: bool,
     /// After how many days a chunk of a hypertable goes to the columnstore; 0 for never.
@@ -52,7 +52,7 @@ pub struct TimescaleConfig {
 impl Default for TimescaleConfig {
     fn default() -> Self {
         Self {
-            url_env: "IONFLUX_POSTGRES_URL".to_owned(),
+            url_variable: "IONFLUX_POSTGRES_URL".to_owned(),
             hypertables: true,
             columnstore_after_days: 30,
             retention_days: 0,
@@ -81,9 +81,12 @@ impl TimescaleConfig {
     /// [`ConfigError`] with the first option that does not work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let name = &self.url_env;
+        let name = &self.url_variable;
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
-            return Err(wrong("url_env", "is no name of a variable, such as IONFLUX_POSTGRES_URL"));
+            return Err(wrong(
+                "url_variable",
+                "is no name of a variable, such as IONFLUX_POSTGRES_URL",
+            ));
         }
         for (option, days) in [
             ("columnstore_after_days", self.columnstore_after_days),
@@ -111,17 +114,17 @@ impl Address {
         let shape = "holds no address such as postgres://user:password@host:5432/database";
         let text = text.trim();
         if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-            return Err(wrong("url_env", shape));
+            return Err(wrong("url_variable", shape));
         }
         let query = text.split_once('?').map_or("", |(_, query)| query);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
             if !PARAMETERS.contains(&name) {
                 let problem = "holds an address with an unknown parameter behind its ?";
-                return Err(wrong("url_env", problem));
+                return Err(wrong("url_variable", problem));
             }
         }
-        let options = PgConnectOptions::from_str(text).map_err(|_| wrong("url_env", shape))?;
+        let options = PgConnectOptions::from_str(text).map_err(|_| wrong("url_variable", shape))?;
         let named = options.application_name("ionflux").disable_statement_logging();
         Ok(Self(named.statement_cache_capacity(0)))
     }
@@ -163,8 +166,8 @@ mod tests {
         let days = "retention_days: must be more than columnstore_after_days, or 0 to keep all";
         check(r#"{"retention_days": 30}"#, days);
         check(r#"{"retention_days": 40000}"#, "retention_days: is more than 36500 days");
-        let name = "url_env: is no name of a variable, such as IONFLUX_POSTGRES_URL";
-        check(r#"{"url_env": "postgres://a:b@c/d"}"#, name);
+        let name = "url_variable: is no name of a variable, such as IONFLUX_POSTGRES_URL";
+        check(r#"{"url_variable": "postgres://a:b@c/d"}"#, name);
         assert!(serde_json::from_str::<TimescaleConfig>(r#"{"url": ""}"#).is_err());
     }
 

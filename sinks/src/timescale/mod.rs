@@ -49,7 +49,7 @@ struct Timescale {
     session: Option<Session>,
 }
 
-/// A sink of these views; `address` is what the secret named by `url_env` holds. Connects when it
+/// A sink of these views; `address` is what the secret named by `url_variable` holds. Connects when it
 /// is first asked.
 ///
 /// # Errors

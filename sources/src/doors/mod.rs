@@ -1,26 +1,30 @@
 //! The doors: a bounded body, a checked credential, an append; and only then 200.
 //!
 //! ```text
-//! request ─▶ credential known? ─▶ bounded body ─▶ signature ─▶ intake ─▶ journal ─▶ 200
-//!               └ 401              └ 408, 413       └ 401, 429   └ 503 and Retry-After
+//! request ─▶ token known? ─▶ bounded body ─▶ signature ─▶ intake ─▶ journal ─▶ 200
+//!               └ 401         └ 408, 413, 503  └ 401, 429   └ 503 and Retry-After
 //! ```
 //!
 //! Invariant: what is answered with 200 is on disk; what is not is answered so that the sender
 //! tries again, or learns that it never will do. Every source's door is made of these parts.
 
+pub mod budget;
+pub mod keyring;
 pub mod limits;
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ionflux_schemas::delivery::Delivery;
 use prometheus::{IntCounterVec, Opts, Registry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use self::budget::{Budget, Place, Sender, Shares, UNCOUNTED_BYTES};
 use self::limits::{Limiter, slow_down};
 use crate::clock::Clock;
 use crate::inbox::Refused;
@@ -31,8 +35,9 @@ use crate::intake::Intake;
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// The longest value of a header that is kept.
 const HEADER_BYTES_MAX: usize = 512;
-/// Bodies on their way in at once: with the largest of them, half a gigabyte.
-const BODIES_MAX: usize = 64;
+/// What bodies of those who are known may hold on their way in, and the same again those of
+/// everybody else: nobody keeps the others out.
+const SHARES: Shares = Shares { all: 256 << 20, of_workspace: 128 << 20, of_peer: 64 << 20 };
 /// How long a body may take to come, and then to be kept; Shopify gives up after 5 s.
 pub(crate) const DELIVERY_MAX: Duration = Duration::from_secs(10);
 
@@ -43,16 +48,24 @@ pub struct Doors {
     pub intake: Intake,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
-    bodies: Arc<Semaphore>,
+    known: Budget,
+    claimed: Budget,
     taken: IntCounterVec,
     limiter: Option<Arc<Limiter>>,
 }
 
-/// A body that came whole, and its place among those on their way in.
+/// A body that came whole, and its room among those on their way in.
 pub struct Taken {
     /// The body.
     pub bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    /// Its room, to be held as long as the body is.
+    pub place: Place,
+}
+
+/// Why a body did not come whole.
+enum Unread {
+    Broken,
+    NoRoom,
 }
 
 impl Doors {
@@ -69,8 +82,8 @@ impl Doors {
         let options = Opts::new("ionflux_webhooks_total", help);
         let taken = IntCounterVec::new(options, &["source", "status"])?;
         registry.register(Box::new(taken.clone()))?;
-        let bodies = Arc::new(Semaphore::new(BODIES_MAX));
-        Ok(Self { intake, clock, bodies, taken, limiter: None })
+        let [known, claimed] = [SHARES, SHARES].map(Budget::new);
+        Ok(Self { intake, clock, known, claimed, taken, limiter: None })
     }
 
     /// The same doors with a limit for each workspace, whichever of them it sends to.
@@ -102,23 +115,30 @@ impl Doors {
         self.taken.with_label_values(&[source, answer.status().as_str()]).inc();
     }
 
-    /// Takes a body of at most so many bytes. The sender's credential is known before this is
-    /// asked: nobody else takes a place.
+    /// Takes a body of at most so many bytes.
     ///
     /// # Errors
     /// The answer to give instead.
-    pub async fn body(&self, body: Body, max_bytes: usize) -> Result<Taken, Box<Response>> {
+    pub async fn body(
+        &self,
+        sender: Sender<'_>,
+        body: Body,
+        max_bytes: usize,
+    ) -> Result<Taken, Box<Response>> {
         // What says that it is too long is not read to find out.
         if body.size_hint().lower() > max_bytes as u64 {
             let detail = format!("the body is larger than {max_bytes} bytes");
             return Err(Box::new(refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail)));
         }
-        let Ok(place) = Arc::clone(&self.bodies).try_acquire_owned() else {
-            return Err(Box::new(busy(Refused::Full { retry_after_s: 1 })));
+        let budget = match sender {
+            Sender::Known(_) => &self.known,
+            Sender::Claimed { .. } => &self.claimed,
         };
-        match timeout(DELIVERY_MAX, to_bytes(body, max_bytes)).await {
-            Ok(Ok(bytes)) => Ok(Taken { bytes, _place: place }),
-            Ok(Err(_)) => {
+        let mut place = budget.place(sender);
+        match timeout(DELIVERY_MAX, whole(body, max_bytes, &mut place)).await {
+            Ok(Ok(bytes)) => Ok(Taken { bytes: bytes.into(), place }),
+            Ok(Err(Unread::NoRoom)) => Err(Box::new(busy(Refused::Full { retry_after_s: 1 }))),
+            Ok(Err(Unread::Broken)) => {
                 let detail = format!("the body is broken off, or larger than {max_bytes} bytes");
                 Err(Box::new(refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail)))
             }
@@ -141,6 +161,22 @@ impl Doors {
             Err(_) => Err(Box::new(busy(Refused::Full { retry_after_s: 1 }))),
         }
     }
+}
+
+/// Reads a body; its place grows with what came, whatever it says of its length.
+async fn whole(mut body: Body, max_bytes: usize, place: &mut Place) -> Result<Vec<u8>, Unread> {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(declared.min(UNCOUNTED_BYTES));
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        // Trailers say nothing here.
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        if data.len() > max_bytes - bytes.len() {
+            return Err(Unread::Broken);
+        }
+        place.grow(bytes.len() + data.len()).map_err(|_| Unread::NoRoom)?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
 }
 
 /// A header that is text of a sane length.

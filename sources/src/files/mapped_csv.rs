@@ -24,6 +24,7 @@ use super::records::{Found, RECORD_BYTES_MAX, Record, Records};
 use crate::draft::{CUT_BYTES, Draft, sealed};
 use crate::error::SourceError;
 use crate::reading::{Decoded, Refusal, Setting};
+use crate::shop;
 
 /// The name of the format.
 pub const FORMAT: &str = "csv";
@@ -91,6 +92,9 @@ pub fn read<R: BufRead>(
     let shop = setting.shop.clone().or_else(|| mapping.shop.clone());
     let shop = shop.ok_or_else(|| {
         refused("nothing names the shop", "give --shop, or shop = \"...\" in the mapping")
+    })?;
+    let shop = shop::name(&shop).map_err(|wrong| {
+        refused(&wrong.to_string(), "correct --shop, or shop = \"...\" in the mapping")
     })?;
     let currency = setting.currency.or(mapping.currency).ok_or_else(|| {
         let hint = "give --currency, or currency = \"...\" in the mapping";

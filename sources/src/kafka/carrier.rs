@@ -12,7 +12,7 @@ use ionflux_schemas::delivery::Position;
 use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::time::UtcMs;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::connection::Connection;
 use super::member::Member;
-use super::message::{Framer, MESSAGE_BYTES_MAX, Message};
+use super::message::{Framer, MESSAGE_BYTES_MAX, Message, Names};
 use super::metrics::KafkaMetrics;
 use super::progress::{Partition, Progress};
 use super::tail::Tail;
@@ -62,6 +62,8 @@ pub struct Options {
     pub patterns: Vec<Pattern>,
     /// The workspaces whose topics are read; all if there are none.
     pub workspaces: Vec<String>,
+    /// The shop of each workspace that has one only.
+    pub shops: BTreeMap<String, String>,
 }
 
 /// What a carrier is connected to.
@@ -135,8 +137,8 @@ impl Carrier {
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (component, since) = ("kafka".into(), clock.now());
         let health = Health { component, state: Condition::Starting, since, reason: "".into() };
-        let patterns = options.patterns.clone();
-        let framer = Framer::new(patterns, registry, Arc::clone(&clock), metrics.clone());
+        let names = Names { patterns: options.patterns.clone(), shops: options.shops.clone() };
+        let framer = Framer::new(names, registry, Arc::clone(&clock), metrics.clone());
         Ok(Self {
             consumer,
             options,
@@ -315,7 +317,7 @@ impl Carrier {
             return Ok(());
         }
         self.kept_at = now;
-        let kept = self.consumer.context().keep(&self.consumer, CommitMode::Async);
+        let kept = self.consumer.context().keep(&self.consumer);
         kept.map_err(|error| format!("the cursor could not be kept: {error}"))
     }
 

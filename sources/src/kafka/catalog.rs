@@ -1,6 +1,6 @@
 //! The topics that should be, as a file says, and what has to be done for it.
 //!
-//! Invariant: pure; a plan never has fewer partitions in it, and deletes only when told to.
+//! Invariant: pure; a plan never has fewer partitions in it, and deletes only what was named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -134,7 +134,7 @@ pub enum Step {
         /// All settings afterwards.
         settings: BTreeMap<String, String>,
     },
-    /// Delete a topic of ours that the catalogue does not name.
+    /// Delete a topic that was named for it.
     Delete(String),
     /// It has more partitions than it should, which nothing can take back.
     Wide {
@@ -181,9 +181,36 @@ impl fmt::Display for Step {
     }
 }
 
-/// What has to be done so that the topics that are become those that should be.
+/// The topics that may be deleted, of those that were named for it. A cluster has topics of others
+/// that are called as ours are: only a name tells which is meant.
+///
+/// # Errors
+/// Which may not be deleted, and why.
+pub fn named(
+    names: &[String],
+    wanted: &Topics,
+    workspaces: &[String],
+) -> Result<BTreeSet<String>, String> {
+    if workspaces.is_empty() && !names.is_empty() {
+        return Err("nothing is deleted without kafka.workspaces: the catalogue does not name \
+                    the topics of any workspace, and they may be in use"
+            .into());
+    }
+    for name in names {
+        if !name.starts_with(OURS) {
+            return Err(format!("{name}: only topics called {OURS}* are deleted"));
+        }
+        if wanted.contains_key(name) {
+            return Err(format!("{name}: the catalogue names it; take it out of there first"));
+        }
+    }
+    Ok(names.iter().cloned().collect())
+}
+
+/// What has to be done so that the topics that are become those that should be; of those that the
+/// catalogue does not name, `delete` goes.
 #[must_use]
-pub fn plan(wanted: &Topics, present: &Topics, delete: bool) -> Vec<Step> {
+pub fn plan(wanted: &Topics, present: &Topics, delete: &BTreeSet<String>) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, topic) in wanted {
         match present.get(name) {
@@ -194,7 +221,7 @@ pub fn plan(wanted: &Topics, present: &Topics, delete: bool) -> Vec<Step> {
     let unknown: BTreeSet<&String> =
         present.keys().filter(|name| !wanted.contains_key(*name)).collect();
     for name in unknown.into_iter().filter(|name| name.starts_with(OURS)) {
-        steps.push(match delete {
+        steps.push(match delete.contains(name) {
             true => Step::Delete(name.clone()),
             false => Step::Unknown(name.clone()),
         });
@@ -221,4 +248,40 @@ fn changes(name: &str, wanted: &Topic, found: &Topic) -> Vec<Step> {
         steps.push(Step::Set { topic, changes, settings });
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_what_is_named_is_deleted() {
+        let workspaces = names(&["a"]);
+        let wanted = topics(DEFAULT, &workspaces).unwrap();
+        let of = |id: &str| format!("ionflux.shopify.workspace_{id}.events_raw");
+        let mut present = wanted.clone();
+        let others = [of("b"), of("c"), "ionflux.old".to_owned()];
+        present.extend(others.iter().map(|name| (name.clone(), Topic::default())));
+        let delete = named(&names(&["ionflux.old", "ionflux.gone"]), &wanted, &workspaces).unwrap();
+        let steps = plan(&wanted, &present, &delete);
+        let [b, c, old] = others;
+        assert_eq!(steps, [Step::Delete(old), Step::Unknown(b), Step::Unknown(c)]);
+    }
+
+    #[test]
+    fn what_may_be_in_use_is_not_deleted_though_it_is_named() {
+        let wanted = topics(DEFAULT, &names(&["a"])).unwrap();
+        let refused = |name: &str, workspaces: &[&str]| {
+            named(&names(&[name]), &wanted, &names(workspaces)).unwrap_err()
+        };
+        let other = "ionflux.shopify.workspace_b.events_raw";
+        assert!(refused(other, &[]).contains("kafka.workspaces"));
+        assert!(refused("ionflux.platform.activity_events", &["a"]).contains("catalogue names it"));
+        assert!(refused("orders_raw", &["a"]).contains("only topics called ionflux.*"));
+        assert_eq!(named(&[], &wanted, &[]), Ok(BTreeSet::new()));
+    }
 }

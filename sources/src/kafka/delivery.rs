@@ -16,9 +16,10 @@ use serde::Deserialize;
 use super::avro::json_of;
 use crate::draft::delivered;
 use crate::list;
-use crate::platform::read::SOURCE as EVENTS;
+use crate::platform::read::{NO_SHOP, SOURCE as EVENTS};
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::registry::wire::{Content, content};
+use crate::shop;
 use crate::shopify::delivery::named;
 
 /// The name of the source.
@@ -40,6 +41,8 @@ pub const KEY: &str = "key";
 pub const SCHEMA: &str = "writer-schema";
 /// The header that is there if the datum is JSON of a JSON Schema.
 pub const JSON_SCHEMA: &str = "json-schema";
+/// The header with the one shop of the workspace, where it has one, for events that name none.
+pub const SHOP: &str = "workspace-shop";
 /// The header that says why the message was not to be had whole, or with its schema.
 pub const TROUBLE: &str = "trouble";
 
@@ -49,7 +52,9 @@ pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> De
     let decoded = match event(delivery, setting) {
         Ok(event) => {
             let setting = Setting { workspace: event.workspace.clone(), ..setting.clone() };
-            list::read_delivery_as(&event, position, &setting)
+            of_some_shop(delivery, setting, |setting| {
+                list::read_delivery_as(&event, position, setting)
+            })
         }
         Err(refusal) => {
             let place = Place { source: Arc::from(SOURCE), line: 0 };
@@ -61,6 +66,42 @@ pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> De
     delivered(Decoded { letter: None, ..decoded }, delivery, position, setting)
 }
 
+/// What an event says: of the shop that it names, or of the one that its message is about.
+fn of_some_shop(
+    delivery: &Delivery,
+    setting: Setting,
+    read: impl Fn(&Setting) -> Decoded,
+) -> Decoded {
+    let nameless = |reason: &str| reason == NO_SHOP || shop::numbered(reason);
+    let decoded = read(&setting);
+    if !decoded.faults.iter().any(|fault| nameless(&fault.reason)) {
+        return decoded;
+    }
+    let header = |name: &str| delivery.headers.get(name).map(|text| &**text);
+    if let Some(shop) = header(KEY).filter(|key| is_shop(key)).or_else(|| header(SHOP)) {
+        return read(&Setting { shop: Some(shop.into()), ..setting });
+    }
+    let mut decoded = decoded;
+    let topic = header(TOPIC).unwrap_or_default();
+    for fault in decoded.faults.iter_mut().filter(|fault| *fault.reason == *NO_SHOP) {
+        fault.reason = format!(
+            "topic {topic}: the event names no shop, and nor does the message's key: give the \
+             event a shop_domain in payload_json, or the message a key such as \
+             acme.myshopify.com; or name the shop with `ionflux faults replay --shop`"
+        )
+        .into();
+    }
+    decoded
+}
+
+/// Whether a key is the name of a shop.
+#[must_use]
+pub fn is_shop(key: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let name = key.strip_suffix(".myshopify.com");
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(plain))
+}
+
 /// A message as JSON without its frame, under the workspace that it names; as it came where it
 /// cannot be told apart. In the journal it is then read without its schema, and what no view needs
 /// of a person can be taken out of it.
@@ -70,6 +111,12 @@ pub fn plain(delivery: Delivery) -> Delivery {
     let Delivery { source, received_at, mut headers, .. } = delivery;
     headers.retain(|name, _| ![SCHEMA, JSON_SCHEMA].contains(&&**name));
     Delivery { source, workspace: event.workspace, received_at, headers, body: event.body }
+}
+
+/// The event inside a message, as a delivery of its own; none where it cannot be told apart.
+#[must_use]
+pub fn event_in(delivery: &Delivery) -> Option<Delivery> {
+    event(delivery, &Setting::of_delivery(delivery)).ok()
 }
 
 /// The event inside, as its own door would have taken it.

@@ -1,11 +1,12 @@
 //! A member of a consumer group: what it is given and what is taken from it.
 //!
-//! Invariant: a partition begins at its cursor, and is given up with its cursor kept.
+//! Invariant: a partition begins at its cursor, and is given up with its cursor kept and committed;
+//! what was not committed is committed again until it is.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ionflux_schemas::delivery::Position;
 use rdkafka::client::ClientContext;
@@ -23,6 +24,10 @@ use crate::cursor::{CURSOR_BYTES_MAX, Cursors};
 
 /// How long the group's offsets may take to come when partitions are given.
 const COMMITTED_MAX: Duration = Duration::from_secs(10);
+/// For how long a commit is tried again before partitions are given up, and the pause between.
+/// How long one may take is the client's own timeout of a request.
+const HANDOVER_MAX: Duration = Duration::from_secs(10);
+const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the member knows.
 #[derive(Default)]
@@ -46,6 +51,19 @@ impl Known {
         self.unkept = true;
         self.uncommitted.insert(partition.clone());
         self.progress.reached(partition, next);
+    }
+
+    /// What is to be committed of some partitions.
+    fn offsets(&self, partitions: &BTreeSet<Partition>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let Some(next) = self.progress.next(partition) else { continue };
+            let mut element = list.add_partition(&partition.0, partition.1);
+            element.set_metadata(&self.progress.owner);
+            // No offset that was reached is negative, and no other is none.
+            let _ = element.set_offset(Offset::Offset(next));
+        }
+        list
     }
 }
 
@@ -109,32 +127,48 @@ impl Member {
         self.known().trouble = trouble;
     }
 
-    /// Keeps the cursor, and tells the group for whoever watches its lag.
-    pub fn keep(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) -> io::Result<()> {
+    /// Keeps the cursor, and tells the group, for whoever has the partitions next.
+    pub fn keep(&self, consumer: &BaseConsumer<Self>) -> io::Result<()> {
         let mut known = self.known();
-        if known.unkept {
-            let text = known.progress.cursor();
-            if text.len() as u64 > CURSOR_BYTES_MAX {
-                return Err(io::Error::other("too many partitions for one cursor"));
-            }
-            self.cursors.set(&known.cursor, &text)?;
-            known.unkept = false;
-        }
-        let mut list = TopicPartitionList::new();
-        for partition in std::mem::take(&mut known.uncommitted) {
-            let Some(next) = known.progress.next(&partition) else { continue };
-            let mut element = list.add_partition(&partition.0, partition.1);
-            element.set_metadata(&known.progress.owner);
-            if element.set_offset(Offset::Offset(next)).is_err() {
-                known.trouble = Some(format!("offset {next} is none"));
-            }
-        }
+        let kept = self.keep_cursor(&mut known);
+        let moved = std::mem::take(&mut known.uncommitted);
+        let list = known.offsets(&moved);
         drop(known);
-        // The cursor decides, not the commit: one that fails is made up for by the next.
+        // One that fails is told in the client's log, and seen in its statistics.
         if list.count() > 0
-            && let Err(error) = consumer.commit(&list, mode)
+            && let Err(error) = consumer.commit(&list, CommitMode::Async)
         {
             tracing::debug!(%error, "offsets were not committed");
+        }
+        kept
+    }
+
+    fn keep_cursor(&self, known: &mut Known) -> io::Result<()> {
+        if !known.unkept {
+            return Ok(());
+        }
+        let text = known.progress.cursor();
+        if text.len() as u64 > CURSOR_BYTES_MAX {
+            return Err(io::Error::other("too many partitions for one cursor"));
+        }
+        self.cursors.set(&known.cursor, &text)?;
+        known.unkept = false;
+        Ok(())
+    }
+
+    /// Commits all that was read of every partition and waits until it is: who has them next
+    /// begins there. Earlier commits may have failed, or be under way.
+    fn hand_over(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
+        let known = self.known();
+        let list = known.offsets(&known.assigned);
+        drop(known);
+        let begun = Instant::now();
+        while list.count() > 0 {
+            let Err(error) = consumer.commit(&list, CommitMode::Sync) else { break };
+            if lasting(&error) || begun.elapsed() >= HANDOVER_MAX {
+                return Err(error);
+            }
+            std::thread::park_timeout(HANDOVER_PAUSE);
         }
         Ok(())
     }
@@ -162,7 +196,8 @@ impl Member {
                 true => Offset::Offset(next),
                 false => unread,
             };
-            if next > start.unwrap_or(0) {
+            // What another has read counts as read here too: ours is committed whole.
+            if offset == Offset::Offset(next) && known.progress.next(&partition) != Some(next) {
                 known.reached(partition.clone(), next);
             }
             list.set_partition_offset(&partition.0, partition.1, offset)?;
@@ -183,10 +218,14 @@ impl Member {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        if !consumer.assignment_lost()
-            && let Err(error) = self.keep(consumer, CommitMode::Sync)
-        {
+        let kept = self.keep_cursor(&mut self.known());
+        if let Err(error) = kept {
             self.told(Some(format!("the cursor could not be kept: {error}")));
+        }
+        if !consumer.assignment_lost()
+            && let Err(error) = self.hand_over(consumer)
+        {
+            self.told(Some(format!("offsets could not be committed: {error}")));
         }
         let given_up = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -207,6 +246,16 @@ impl Member {
             known.revoked.push(partition);
         }
     }
+}
+
+/// Whether a commit will not go better however often it is tried: the group has given the member
+/// up, or it has no right to.
+fn lasting(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode::{
+        FencedInstanceId, GroupAuthorizationFailed, IllegalGeneration, UnknownMemberId,
+    };
+    let lasting = [FencedInstanceId, GroupAuthorizationFailed, IllegalGeneration, UnknownMemberId];
+    error.rdkafka_error_code().is_some_and(|code| lasting.contains(&code))
 }
 
 impl ConsumerContext for Member {
@@ -242,13 +291,24 @@ impl ClientContext for Member {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             known.trouble = None;
         }
+        let mut uncommitted = Vec::new();
         for partition in &known.assigned {
             let (topic, number) = partition;
             let told = statistics.topics.get(topic).and_then(|t| t.partitions.get(number));
-            let Some(told) = told.filter(|told| told.hi_offset >= 0) else { continue };
-            let next = known.progress.next(partition).unwrap_or(told.lo_offset.max(0));
+            let Some(told) = told else { continue };
+            let next = known.progress.next(partition);
+            // The result of no commit is told but here: one that failed, or that was lost with an
+            // earlier member of this journal, is made up for even if nothing new ever comes.
+            if next.is_some_and(|next| next != told.committed_offset) {
+                uncommitted.push(partition.clone());
+            }
+            if told.hi_offset < 0 {
+                continue;
+            }
+            let next = next.unwrap_or(told.lo_offset.max(0));
             let lag = self.metrics.lag.with_label_values(&[topic, number.to_string().as_str()]);
             lag.set((told.hi_offset - next).max(0));
         }
+        known.uncommitted.extend(uncommitted);
     }
 }

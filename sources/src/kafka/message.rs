@@ -10,15 +10,14 @@ use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::Id;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::delivery::{
-    CLUSTER, JSON_SCHEMA, KEY, OFFSET, PARTITION, SCHEMA, SOURCE, TOPIC, TROUBLE, plain,
-};
+use super::again::{header_of, unknown};
+use super::delivery::{CLUSTER, KEY, OFFSET, PARTITION, SHOP, SOURCE, TOPIC, TROUBLE, plain};
 use super::metrics::KafkaMetrics;
 use super::progress::Partition;
 use super::topics::{Pattern, workspace_of};
 use crate::clock::Clock;
 use crate::registry::wire::{Content, content};
-use crate::registry::{Language, Registry, RegistryError};
+use crate::registry::{Registry, RegistryError};
 
 /// The largest message that is carried whole, and what is kept of a larger one.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -48,10 +47,18 @@ impl Message {
     }
 }
 
+/// What is known of names.
+pub struct Names {
+    /// What topics are called.
+    pub patterns: Vec<Pattern>,
+    /// The shop of each workspace that has one only.
+    pub shops: BTreeMap<String, String>,
+}
+
 /// Makes deliveries.
 pub struct Framer {
     cluster: Id,
-    patterns: Vec<Pattern>,
+    names: Names,
     registry: Option<Registry>,
     /// Why the registry is not asked any more in this round.
     away: Option<String>,
@@ -62,12 +69,12 @@ pub struct Framer {
 impl Framer {
     /// Deliveries by the names of topics and the schemas of a registry.
     pub fn new(
-        patterns: Vec<Pattern>,
+        names: Names,
         registry: Option<Registry>,
         clock: Arc<dyn Clock>,
         metrics: KafkaMetrics,
     ) -> Self {
-        Self { cluster: "".into(), patterns, registry, away: None, clock, metrics }
+        Self { cluster: "".into(), names, registry, away: None, clock, metrics }
     }
 
     /// Says which cluster this is.
@@ -114,31 +121,32 @@ impl Framer {
             self.metrics.dead_letters.with_label_values(&[topic]).inc();
             headers.insert(TROUBLE.into(), trouble.into());
         }
-        let workspace = workspace_of(&self.patterns, topic).unwrap_or_default().into();
+        let workspace = workspace_of(&self.names.patterns, topic).unwrap_or_default().into();
         let received_at = self.clock.now();
         let source = SOURCE.into();
-        Ok(Some(plain(Delivery { source, workspace, received_at, headers, body })))
+        let mut delivery = plain(Delivery { source, workspace, received_at, headers, body });
+        if let Some(shop) = self.names.shops.get(&*delivery.workspace) {
+            delivery.headers.insert(SHOP.into(), shop.as_str().into());
+        }
+        Ok(Some(delivery))
     }
 
     /// The header that says the schema of an id; or why there never will be one.
     fn schema(&mut self, id: u32) -> Result<Result<(Id, Id), String>, String> {
         let Some(registry) = &mut self.registry else {
-            let trouble = format!("schema {id}: there is no schema registry in the configuration");
-            return Ok(Err(trouble));
+            let trouble = "there is no schema registry in the configuration";
+            return Ok(Err(unknown(id, &trouble)));
         };
         if let Some(reason) = &self.away {
             return Err(reason.clone());
         }
         match registry.schema(id) {
-            Ok(found) => Ok(Ok(match found.language {
-                Language::Avro => (SCHEMA.into(), Id::from(&*found.text)),
-                Language::Json => (JSON_SCHEMA.into(), "".into()),
-            })),
+            Ok(found) => Ok(Ok(header_of(&found))),
             Err(away @ RegistryError::Transient(_)) => {
                 self.away = Some(away.to_string());
                 Err(away.to_string())
             }
-            Err(lasting) => Ok(Err(lasting.to_string())),
+            Err(lasting) => Ok(Err(unknown(id, &lasting))),
         }
     }
 }

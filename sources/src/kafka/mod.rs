@@ -10,6 +10,7 @@
 //!
 //! Invariant: a message is behind the cursor only when it is in the journal.
 
+pub mod again;
 mod avro;
 pub mod catalog;
 pub mod delivery;

@@ -19,6 +19,7 @@ use super::batch::{Answer, Judged, Keeper, Status};
 use super::items::{Form, ITEMS_MAX, Uncut, cut};
 use super::known::{IDS_MAX, Known};
 use super::tokens::{Grant, Tokens};
+use crate::doors::budget::Sender;
 use crate::doors::limits::{Limiter, slow_down};
 use crate::doors::{BODY_BYTES_MAX, DELIVERY_MAX, Doors, busy, refusal};
 use crate::inbox::Refused;
@@ -97,7 +98,7 @@ async fn take(
         let detail = "a body is taken as it is: send it without Content-Encoding";
         return Err(Box::new(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)));
     }
-    let body = door.doors.body(body, BODY_BYTES_MAX).await?;
+    let body = door.doors.body(Sender::Known(&grant.workspace), body, BODY_BYTES_MAX).await?;
     let kept = async {
         let judged = judge(door, body.bytes.clone(), &grant, Form::of(headers)).await?;
         let events = judged.answers.len();

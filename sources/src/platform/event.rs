@@ -22,7 +22,7 @@ pub const DEPTH_MAX: usize = 64;
 /// What the payload is called in refusals.
 pub const PAYLOAD: &str = "payload_json.";
 /// What the shop is called, in the envelope or in the payload.
-pub const SHOPS: [&str; 3] = ["shop_domain", "shop_id", "shopify_shop_id"];
+const SHOPS: [&str; 3] = ["shop_domain", "shop_id", "shopify_shop_id"];
 /// What an event type begins with; the second is another generation's spelling.
 const NAMESPACES: [&str; 2] = ["ionflux.", "ionverse."];
 
@@ -37,8 +37,8 @@ pub struct Event<'a> {
     pub at: UtcMs,
     /// Who did it.
     pub user: Option<Id>,
-    /// The shop that the envelope names, and the brand, which has at most one.
-    pub shop: Option<Id>,
+    /// What the envelope calls the shop, and the brand, which has at most one.
+    pub shops: Vec<Id>,
     /// The brand.
     pub brand: Option<Id>,
     /// The payload, an object as text.
@@ -98,8 +98,14 @@ fn event<'a>(id: Id, fields: &Fields<'a>, workspace: &str) -> Result<Event<'a>, 
     let at = fields.time(&["event_timestamp", "timestamp"])?;
     let at = fields.needed("event_timestamp", at)?;
     let user = fields.text(&["user_id", "user_did"])?;
-    let (shop, brand) = (fields.text(&SHOPS)?, fields.text(&["brand_id"])?);
-    Ok(Event { id, kind, at, user, shop, brand, payload: payload(fields)? })
+    let (shops, brand) = (named_shops(fields)?, fields.text(&["brand_id"])?);
+    Ok(Event { id, kind, at, user, shops, brand, payload: payload(fields)? })
+}
+
+/// What fields call the shop: a number may stand beside the name.
+pub fn named_shops(fields: &Fields<'_>) -> Result<Vec<Id>, Refusal> {
+    let named = SHOPS.iter().map(|name| fields.text(&[name]));
+    named.filter_map(Result::transpose).collect()
 }
 
 fn kind(fields: &Fields<'_>) -> Result<Id, Refusal> {

@@ -18,6 +18,7 @@ use super::leaf::{self, Scope};
 use super::problem::{Path, Problems};
 use super::shape::scope_of;
 use super::tree::Item;
+use crate::shop;
 
 /// The largest document, in its canonical form.
 pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -106,7 +107,12 @@ fn one(
     if valid_until.is_some_and(|until| until <= from) {
         problems.add(&root.member("valid_until"), "must be later than valid_from");
     }
-    let shop = Id::from(text("shop").or(around.shop.filter(|_| kind.of_shops)).unwrap_or_default());
+    let named = text("shop").or(around.shop.filter(|_| kind.of_shops));
+    let shop = shop::first(named).unwrap_or_else(|wrong| {
+        problems.add(&root.member("shop"), wrong.to_string());
+        None
+    });
+    let shop = shop.unwrap_or_default();
     if !shop.is_empty() && !kind.of_shops {
         problems.add(&root.member("shop"), "is not for this kind: it is the whole workspace's");
     }

@@ -2,10 +2,11 @@
 //! ever held, out.
 //!
 //! ```text
-//! PUT  /v1/config/{kind}           one document, a list, YAML, or a table of costs
-//! GET  /v1/config                  the kinds
-//! GET  /v1/config/{kind}           what holds at an instant
-//! GET  /v1/config/{kind}/history   every change
+//! PUT    /v1/config/{kind}           one document, a list, YAML, or a table of costs
+//! DELETE /v1/config/{kind}/{name}    takes a setting back from now on
+//! GET    /v1/config                  the kinds
+//! GET    /v1/config/{kind}           what holds at an instant
+//! GET    /v1/config/{kind}/history   every change
 //! ```
 //!
 //! Invariant: of a request everything is kept or nothing, and a token sees its workspace alone.
@@ -19,7 +20,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 use ionflux_schemas::key::{Id, ShopKey};
 use ionflux_schemas::time::{UtcMs, Zone};
@@ -33,8 +34,10 @@ use super::kinds::{self, FRAME, KINDS, Kind};
 use super::leaf::{Scope, moment};
 use super::problem::{Problems, shown};
 use super::request::{Form, Request, checked};
+use crate::doors::budget::Sender;
 use crate::doors::{BODY_BYTES_MAX, Doors, refusal};
 use crate::platform::tokens::{Grant, Tokens};
+use crate::shop;
 
 /// The source as metrics call it.
 const LABEL: &str = "settings";
@@ -78,6 +81,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/config", get(list))
         .route("/v1/config/{kind}", get(effective).put(put))
         .route("/v1/config/{kind}/history", get(history))
+        .route("/v1/config/{kind}/{name}", delete(end))
         .with_state(door)
 }
 
@@ -107,6 +111,18 @@ async fn put(
     body: Body,
 ) -> Response {
     let taken = door.take(&kind, asked, &headers, body).await;
+    let answer = taken.unwrap_or_else(|refused| *refused);
+    door.parts.doors.count(LABEL, &answer);
+    answer
+}
+
+async fn end(
+    State(door): State<Door>,
+    Path((kind, name)): Path<(String, String)>,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Response {
+    let taken = door.take_back((&kind, name), asked, &headers).await;
     let answer = taken.unwrap_or_else(|refused| *refused);
     door.parts.doors.count(LABEL, &answer);
     answer
@@ -185,7 +201,8 @@ impl Door {
             }
         }
         let form = form(headers, kind)?;
-        let body = self.parts.doors.body(body, BODY_BYTES_MAX).await?;
+        let body =
+            self.parts.doors.body(Sender::Known(&grant.workspace), body, BODY_BYTES_MAX).await?;
         let received_at = self.stamp();
         let request = Request { kind, form, shop, zone, received_at };
         let (held, workspace) = (Arc::clone(&self.parts.held), grant.workspace.clone());
@@ -194,6 +211,42 @@ impl Door {
         let changes = self.blocking(work).await?;
         let changes = changes?;
         self.keep(grant, kind, received_at, changes).await
+    }
+
+    /// Takes a setting back that holds now. What is set from a later instant on holds then.
+    async fn take_back(
+        &self,
+        (kind, name): (&str, String),
+        asked: Asked,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let grant = self.grant(headers)?;
+        self.parts.doors.allow(&grant.workspace, 1)?;
+        let kind = kind_of(kind)?;
+        let mut asked_of = Id::default();
+        for (field, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
+            match field.as_str() {
+                "shop" => {
+                    let named = shop::first([&*text]).map_err(|wrong| bad(&wrong.to_string()))?;
+                    asked_of = named.unwrap_or_default();
+                }
+                _ => return Err(bad(&format!("{:?} is not shop", shown(&field)))),
+            }
+        }
+        let received_at = self.stamp();
+        let whose = ShopKey::new(&*grant.workspace, &*asked_of);
+        let held = Arc::clone(&self.parts.held);
+        let sought = name.clone();
+        let look = move || held::document(&*held, &whose, (kind.name, &sought), received_at);
+        let found = self.blocking(look).await?.map_err(|reason| failed(&reason))?;
+        if found.is_none() {
+            let detail = format!("no setting {:?} of {} holds now", shown(&name), kind.name);
+            return Err(Box::new(refusal(StatusCode::NOT_FOUND, &detail)));
+        }
+        let (valid_from, valid_until, document) = (None, None, None);
+        let change =
+            Change { shop: asked_of, name: name.into(), valid_from, valid_until, document };
+        self.keep(grant, kind, received_at, vec![change]).await
     }
 
     async fn keep(&self, grant: Grant, kind: &Kind, at: UtcMs, changes: Vec<Change>) -> Answer {
@@ -248,7 +301,10 @@ impl Door {
         let mut at = None;
         for (name, text) in asked.map_err(|error| bad(&error.to_string()))?.0 {
             match name.as_str() {
-                "shop" => question.shop.shop = text.into(),
+                "shop" => {
+                    let named = shop::first([&*text]).map_err(|wrong| bad(&wrong.to_string()))?;
+                    question.shop.shop = named.unwrap_or_default();
+                }
                 "name" => question.name = Some(text),
                 "after" => question.after = Some(text),
                 "at" => at = Some(text),

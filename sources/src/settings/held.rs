@@ -163,13 +163,13 @@ pub fn history(held: &dyn Held, question: &Question) -> Result<Value, String> {
 /// Why it cannot be read.
 pub fn document(
     held: &dyn Held,
-    workspace: &str,
+    shop: &ShopKey,
     (kind, name): (&'static str, &str),
     at: UtcMs,
 ) -> Result<Option<Value>, String> {
     let mut timeline = Timeline::default();
     let prefix = format!("{kind}/{}/", escaped(name));
-    held.each(&ShopKey::new(workspace, ""), &prefix, &mut |version, entity| {
+    held.each(shop, &prefix, &mut |version, entity| {
         if let Body::Setting(setting) = entity.body {
             timeline.add(entity.at, version, setting);
         }

@@ -4,6 +4,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use ionflux_schemas::key::ShopKey;
 use ionflux_schemas::time::{UtcMs, Zone};
 
 use super::change::{self, Around, Change};
@@ -69,8 +70,9 @@ pub fn checked(
         return Err(Box::new(refusal(StatusCode::PAYLOAD_TOO_LARGE, &detail)));
     }
     let unread = std::cell::RefCell::new(None);
+    let whole = ShopKey::new(workspace, "");
     let definition = |id: &str, at: UtcMs| {
-        let found = held::document(held, workspace, (agents::DEFINITIONS.name, id), at);
+        let found = held::document(held, &whole, (agents::DEFINITIONS.name, id), at);
         found.unwrap_or_else(|reason| {
             unread.replace(Some(reason));
             None

@@ -26,28 +26,15 @@ pub fn read(delivery: &Delivery, position: Position) -> Decoded {
 /// What a delivery says where its reader is told more than the delivery.
 #[must_use]
 pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> Decoded {
-    // Webhooks have their names with `X-`, the newer events without.
-    let header = |name: &str| {
-        let text = delivery.headers.get(format!("x-shopify-{name}").as_str());
-        text.or_else(|| delivery.headers.get(format!("shopify-{name}").as_str()))
-            .map(|text| &**text)
-    };
-    let shop = header("shop-domain").map(str::trim).filter(|shop| !shop.is_empty());
+    let shop = header(delivery, "shop-domain").map(str::trim).filter(|shop| !shop.is_empty());
     let mut decoded = Decoded::default();
     let mut refused = |refusal: Refusal| {
         let place = Place { source: Arc::from(SOURCE), line: 0 };
         decoded.faults.push(named(refusal, delivery).at(setting.shop_key(shop), place));
     };
     let mut envelopes = Vec::new();
-    match std::str::from_utf8(&delivery.body) {
-        Ok(body) => {
-            let webhook = Webhook {
-                topic: header("topic"),
-                shop,
-                triggered_at: header("triggered-at"),
-                test: header("test").is_some_and(|test| !test.eq_ignore_ascii_case("false")),
-                body,
-            };
+    match webhook(delivery) {
+        Ok(webhook) => {
             for outcome in records(&webhook, setting) {
                 match outcome {
                     Ok(said) => envelopes.extend(said),
@@ -59,6 +46,28 @@ pub fn read_as(delivery: &Delivery, position: Position, setting: &Setting) -> De
     }
     decoded.envelopes = envelopes;
     delivered(decoded, delivery, position, setting)
+}
+
+/// The webhook that a delivery is.
+///
+/// # Errors
+/// When its body is no text.
+pub fn webhook(delivery: &Delivery) -> Result<Webhook<'_>, std::str::Utf8Error> {
+    let header = |name| header(delivery, name);
+    Ok(Webhook {
+        topic: header("topic"),
+        shop: header("shop-domain").map(str::trim).filter(|shop| !shop.is_empty()),
+        triggered_at: header("triggered-at"),
+        test: header("test").is_some_and(|test| !test.eq_ignore_ascii_case("false")),
+        body: std::str::from_utf8(&delivery.body)?,
+    })
+}
+
+/// A header of a delivery. Webhooks have their names with `X-`, the newer events without.
+pub fn header<'d>(delivery: &'d Delivery, name: &str) -> Option<&'d str> {
+    let text = delivery.headers.get(format!("x-shopify-{name}").as_str());
+    let text = text.or_else(|| delivery.headers.get(format!("shopify-{name}").as_str()));
+    text.map(|text| &**text)
 }
 
 /// A refusal that is told from those of other deliveries, also about the same order, and is the

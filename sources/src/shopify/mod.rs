@@ -46,6 +46,8 @@ mod zone;
 
 mod redaction;
 
+pub(crate) mod compliance;
+
 mod entities;
 
 mod tax;

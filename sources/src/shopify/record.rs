@@ -12,12 +12,13 @@ use ionflux_schemas::time::UtcMs;
 use serde::Serialize;
 
 use crate::reading::{Refusal, Setting};
+use crate::shop::{self, WrongName};
 
 /// One record's envelopes, or why it has none.
 pub type Outcome = Result<Vec<Envelope>, Refusal>;
 
-/// The longest name a shop may have: a domain name has no more.
-const SHOP_BYTES_MAX: usize = 255;
+/// Why a record is refused that names no shop where nobody else does.
+pub const NAMELESS: &str = "the record names no shop: give --shop";
 
 /// The surroundings of one record.
 pub struct Record<'a> {
@@ -37,13 +38,14 @@ impl<'a> Record<'a> {
         setting: &'a Setting,
     ) -> Result<Self, Refusal> {
         let named = shop.map(str::trim).filter(|name| !name.is_empty());
-        if named.is_some_and(|name| name.len() > SHOP_BYTES_MAX) {
-            let reason = format!("the name of the shop has more than {SHOP_BYTES_MAX} bytes");
-            return Err(Refusal::new(FaultKind::Field, "", reason));
-        }
-        let name = named.or(setting.shop.as_deref()).ok_or_else(|| {
-            Refusal::new(FaultKind::Field, "", "the record names no shop: give --shop")
-        })?;
+        let told = setting.shop.as_deref();
+        let name = named.or(told).ok_or_else(|| field(NAMELESS))?;
+        let name = match shop::name(name) {
+            // A number tells no shop, but whoever reads may know which one it is.
+            Err(WrongName::Number(_)) => shop::first([name].into_iter().chain(shop::known(told))),
+            read => read.map(Some),
+        };
+        let name = name.map_err(|wrong| field(wrong.to_string()))?.unwrap_or_default();
         let shop = Arc::new(ShopKey::new(setting.workspace.clone(), name));
         Ok(Self { setting, shop, raised_at })
     }

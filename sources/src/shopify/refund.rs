@@ -6,7 +6,8 @@
 //!
 //! Whether a refund line's subtotal holds the tax in tax-inclusive shops is documented nowhere.
 //! We take it that it does, as the line's price does, and take the tax out; `taxes_included` is
-//! the enclosing order's, or is told by the line's own tax where the refund comes alone.
+//! the enclosing order's, or is told by the lines' own tax where the refund comes alone. So what
+//! was read inside its order outranks the same read alone, of the same second.
 
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Event, Refund, RefundLine};
@@ -19,7 +20,7 @@ use super::body;
 use super::entities::transaction::{self, Within};
 use super::lines;
 use super::list::each;
-use super::record::{Outcome, Record, about, field};
+use super::record::{Outcome, Record, about, field, version};
 use super::scalar::Scalar;
 use super::tax;
 use crate::reading::Refusal;
@@ -35,6 +36,10 @@ pub struct Enclosing<'b, 'a> {
     /// When it last changed, which is when its refunds were last seen.
     pub changed_at: UtcMs,
 }
+
+/// How much earlier than raised a refund ranks that comes alone: more than any clock shows, so
+/// that it stays below those of its second that came inside their order.
+const ALONE_MS: i64 = 1 << 50;
 
 /// The amounts of a refund while they are summed.
 #[derive(Default)]
@@ -111,10 +116,11 @@ fn read(
     let coin = Coin(currency);
     let mut sums = Sums::default();
     let included = enclosing.map(|enclosing| enclosing.order.taxes_included.flag());
-    let lines = goods(refund, enclosing, coin, included, &mut sums)?;
+    let Goods { lines, inside } = goods(refund, enclosing, coin, included, &mut sums)?;
     // A refund without goods tells nothing of the shop's tax; on top is the common case.
-    shipping(refund, coin, included.unwrap_or(false), &mut sums)?;
-    adjustments(refund, coin, &mut sums)?;
+    let included = included.unwrap_or(inside);
+    shipping(refund, coin, included, &mut sums)?;
+    adjustments(refund, coin, included, &mut sums)?;
     duties(refund, coin, &mut sums)?;
     let refund = Refund {
         id,
@@ -128,7 +134,11 @@ fn read(
         taxes: bounded(sums.taxes, "the tax")?,
         duties_and_fees: bounded(sums.duties, "the duties")?,
     };
-    let version = record.version(changed_at, &refund);
+    let raised_at = match enclosing {
+        Some(_) => record.raised_at,
+        None => UtcMs(record.raised_at.0.saturating_sub(ALONE_MS)),
+    };
+    let version = version(changed_at, raised_at, &refund);
     Ok(vec![record.envelope(version, Event::Refund(refund))])
 }
 
@@ -172,6 +182,12 @@ fn taken<'b, 'a>(
     Ok(line.line_item.as_ref())
 }
 
+/// Goods taken back, and whether their own tax shows that prices hold it.
+struct Goods {
+    lines: Vec<RefundLine>,
+    inside: bool,
+}
+
 /// Goods taken back; gift cards were no sale, so they are no return either.
 fn goods(
     refund: &body::Refund<'_>,
@@ -179,8 +195,8 @@ fn goods(
     coin: Coin,
     included: Option<bool>,
     sums: &mut Sums,
-) -> Result<Vec<RefundLine>, Refusal> {
-    let mut goods = Vec::new();
+) -> Result<Goods, Refusal> {
+    let (mut goods, mut any) = (Vec::new(), false);
     for line in each(&refund.refund_line_items) {
         let units = line.quantity.units("a refunded line")?;
         let item = taken(line, enclosing)?;
@@ -201,18 +217,19 @@ fn goods(
         let inside = included.unwrap_or_else(|| {
             whole.is_some_and(|(_, charged, tax, rate)| tax::inside_price(charged, tax, rate))
         });
+        any |= inside;
         if item.is_some_and(|item| item.gift_card.flag()) {
             continue;
         }
         let amount = if inside { subtotal - tax } else { subtotal };
         let product = item.map(lines::product).transpose()?.flatten();
-        goods.push(RefundLine { product, units, amount });
+        goods.push(RefundLine { line: None, product, units, amount });
     }
     // Exports give the same lines in another order, which is no other version.
     goods.sort_by(|a: &RefundLine, b| {
         (&a.product, a.units, a.amount).cmp(&(&b.product, b.units, b.amount))
     });
-    Ok(goods)
+    Ok(Goods { lines: goods, inside: any })
 }
 
 /// Units, charge, tax and rate of a whole line, where it names its price and quantity.
@@ -251,7 +268,12 @@ fn shipping(
 }
 
 /// Adjustments are booked from the merchant's side: less for the merchant is more given back.
-fn adjustments(refund: &body::Refund<'_>, coin: Coin, sums: &mut Sums) -> Result<(), Refusal> {
+fn adjustments(
+    refund: &body::Refund<'_>,
+    coin: Coin,
+    included: bool,
+    sums: &mut Sums,
+) -> Result<(), Refusal> {
     let lines = !each(&refund.refund_shipping_lines).is_empty();
     for line in each(&refund.order_adjustments) {
         let shipping = match line.kind.text() {
@@ -268,8 +290,9 @@ fn adjustments(refund: &body::Refund<'_>, coin: Coin, sums: &mut Sums) -> Result
         let amount = coin.either(&line.amount_set, line.amount, "an adjustment")?;
         let tax = coin.either(&line.tax_amount_set, line.tax_amount, "the tax of an adjustment")?;
         let target = if shipping { &mut sums.shipping } else { &mut sums.adjustment };
-        *target -= i128::from(amount.unwrap_or_default());
-        sums.taxes -= i128::from(tax.unwrap_or_default());
+        let (amount, tax) = (amount.unwrap_or_default(), tax.unwrap_or_default());
+        *target -= i128::from(if included { amount - tax } else { amount });
+        sums.taxes -= i128::from(tax);
     }
     Ok(())
 }

@@ -28,14 +28,18 @@ pub enum Shape {
     Redaction,
     /// Something beside orders.
     Beside(Beside),
-    /// Another request about people, of which nothing counts.
-    Request,
     /// Nothing but an id: a deletion.
     Id,
     /// Something that no view counts.
     Other(&'static str),
     /// Nothing we know.
     Unknown,
+}
+
+/// A text without the white space of JSON around it: any other is no part of a document, for
+/// whoever reads it as for whoever looks for people in it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\n', '\t', '\r'])
 }
 
 /// Members under which exports wrap what we read.

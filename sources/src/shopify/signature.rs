@@ -8,11 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::doors::keyring::Keys;
+
 /// The most secrets one workspace may have at once: one in use, and those being rotated out.
 pub const SECRETS_MAX: usize = 8;
 
 /// The client secrets of one workspace's app.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secrets {
     keys: Vec<Hmac<Sha256>>,
 }
@@ -40,6 +42,12 @@ impl Secrets {
     pub fn sign(&self, body: &[u8]) -> Option<String> {
         let key = self.keys.first()?.clone().chain_update(body);
         Some(STANDARD.encode(key.finalize().into_bytes()))
+    }
+}
+
+impl Keys for Secrets {
+    fn keys(&mut self) -> &mut Vec<Hmac<Sha256>> {
+        &mut self.keys
     }
 }
 

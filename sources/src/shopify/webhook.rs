@@ -2,6 +2,8 @@
 //!
 //! Invariant: pure; every record inside ends as envelopes or as one refusal with its reason.
 
+use std::borrow::Cow;
+
 use ionflux_schemas::entity::Kind;
 use ionflux_schemas::event::Envelope;
 use ionflux_schemas::fault::FaultKind;
@@ -9,15 +11,21 @@ use ionflux_schemas::time::UtcMs;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::compliance::Asked;
 use super::entities::{self, Beside};
 use super::record::{Outcome, Record, field};
 use super::scalar::Scalar;
-use super::shape::{Members, Shape};
+use super::shape::{Members, Shape, trimmed};
 use super::{body, broken, edit, order, redaction, refund, zone};
 use crate::reading::{Refusal, Setting};
+use crate::shop;
 
 /// How deep lists and wrappers of records may stand in one another.
 const NESTING_MAX: usize = 4;
+/// Members with the name of the shop that a body is of.
+const OWN_SHOP: [&str; 3] = ["myshopify_domain", "myshopifyDomain", "shop_domain"];
+/// How much of a shop's name is told again.
+const SHOP_CHARS_MAX: usize = 60;
 
 /// A delivery: the headers that matter, where they are known, and the body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +58,9 @@ pub fn records(webhook: &Webhook<'_>, setting: &Setting) -> Vec<Result<Vec<Envel
     if webhook.test {
         return vec![unsupported("a test notification")];
     }
+    if let Some(asked) = topic(webhook).and_then(|topic| Asked::of(&topic)) {
+        return asked.records(webhook, setting);
+    }
     let mut outcomes = Vec::new();
     Reading { webhook, setting, outcomes: &mut outcomes }.read(webhook.body, None, 0);
     outcomes
@@ -59,11 +70,23 @@ fn unsupported(what: &str) -> Outcome {
     Err(Refusal::new(FaultKind::Unsupported, "", format!("{what}: no view counts it")))
 }
 
-/// The topic as `orders/create`, also from the `ORDERS_CREATE` of subscriptions.
 fn topic(webhook: &Webhook<'_>) -> Option<String> {
-    let topic = webhook.topic.map(str::trim).filter(|topic| !topic.is_empty())?;
-    let topic = topic.to_ascii_lowercase();
+    webhook.topic.and_then(canonical)
+}
+
+/// A topic as `orders/create`, also from the `ORDERS_CREATE` of subscriptions.
+pub fn canonical(topic: &str) -> Option<String> {
+    let topic = Some(topic.trim()).filter(|topic| !topic.is_empty())?.to_ascii_lowercase();
     Some(if topic.contains('/') { topic } else { topic.replacen('_', "/", 1) })
+}
+
+impl Webhook<'_> {
+    /// When it was raised. A stamp that only breaks ties is not worth a record: unreadable is as
+    /// good as unsaid.
+    pub fn raised_at(&self, setting: &Setting) -> UtcMs {
+        let raised = self.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
+        raised.unwrap_or_default()
+    }
 }
 
 /// What the bodies of topics are. Topics of the same family that are not here are not counted,
@@ -95,9 +118,6 @@ const TOPICS: &[(&str, Shape)] = &[
     ("app/scopes_update", Shape::Beside(Beside::Scopes)),
     ("app_subscriptions/update", Shape::Beside(Beside::Subscription)),
     ("bulk_operations/finish", Shape::Beside(Beside::BulkOperation)),
-    ("customers/redact", Shape::Redaction),
-    ("customers/data_request", Shape::Request),
-    ("shop/redact", Shape::Request),
 ];
 
 /// What a topic's body is.
@@ -123,7 +143,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads a record, a list of them, or a wrapper around either; `hint` is what a wrapper said.
     fn read(&mut self, text: &str, hint: Option<Beside>, depth: usize) {
-        let text = text.trim();
+        let text = trimmed(text);
         if depth > NESTING_MAX {
             self.outcomes.push(unsupported("lists and wrappers nested too deep"));
             return;
@@ -184,14 +204,8 @@ impl Reading<'_> {
     ) -> Result<Vec<Outcome>, Refusal> {
         let Self { webhook, setting, .. } = self;
         let record = || {
-            // A stamp that only breaks ties is not worth a record: unreadable is as good as unsaid.
-            let raised = webhook.triggered_at.and_then(|at| UtcMs::parse(at, &setting.zone).ok());
-            let own = match shape {
-                Shape::Redaction => members.get("shop_domain"),
-                _ => members.get("myshopify_domain").or_else(|| members.get("myshopifyDomain")),
-            };
-            let own = own.map(Scalar::of).and_then(Scalar::text);
-            Record::new(webhook.shop.or(own.as_deref()), raised.unwrap_or_default(), setting)
+            let shop = shop_of(webhook, members)?;
+            Record::new(shop.as_deref(), webhook.raised_at(setting), setting)
         };
         let topic = topic(webhook);
         match shape {
@@ -208,8 +222,6 @@ impl Reading<'_> {
                 Ok(vec![edit::deleted(&parse::<body::Reference<'_>>(text)?, &record()?)])
             }
             Shape::Id => Err(field("a deletion of something: only its topic says of what")),
-            // Whoever feeds the ledger carries it out.
-            Shape::Request => Ok(Vec::new()),
             Shape::Other(name) => Ok(vec![unsupported(name)]),
             Shape::Unknown => Ok(vec![unsupported(&match topic {
                 Some(topic) => format!("topic {}", topic.chars().take(60).collect::<String>()),
@@ -217,6 +229,39 @@ impl Reading<'_> {
             })]),
         }
     }
+}
+
+/// The shop of a record: as its delivery says, or else as it says itself.
+fn shop_of<'a>(
+    webhook: &Webhook<'a>,
+    members: &Members<'a>,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let (told, own) = (webhook.shop.filter(|shop| !shop.trim().is_empty()), own_shop(members));
+    match (told, own) {
+        // No signature covers what a delivery says beside its body.
+        (Some(told), Some(own)) if contradicts(told, &own) => Err(elsewhere(&own)),
+        (Some(told), Some(own)) if shop::name(told).is_err() => Ok(Some(own)),
+        (Some(told), _) => Ok(Some(Cow::Borrowed(told))),
+        (None, own) => Ok(own),
+    }
+}
+
+/// The refusal of a body of another shop than its delivery says.
+pub(super) fn elsewhere(own: &str) -> Refusal {
+    let own: String = own.chars().take(SHOP_CHARS_MAX).collect();
+    field(format!("its body is of the shop {own}, and its delivery names another"))
+}
+
+/// The shop that a record names itself.
+pub(super) fn own_shop<'a>(members: &Members<'a>) -> Option<Cow<'a, str>> {
+    let named = OWN_SHOP.iter().filter_map(|name| members.get(name));
+    named.map(Scalar::of).find_map(Scalar::text)
+}
+
+/// Whether two names are of two shops on Shopify.
+pub(super) fn contradicts(told: &str, own: &str) -> bool {
+    let names = [told, own].map(shop::of_shopify);
+    matches!(names, [Ok(told), Ok(own)] if told != own)
 }
 
 /// Reads a body into its typed shape.

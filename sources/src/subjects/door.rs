@@ -1,7 +1,8 @@
 //! The doors for requests about people, and for what came of them.
 //!
 //! ```text
-//! DELETE /v1/subjects/{id}?shop=S      202 and the request's id; done within seconds
+//! DELETE /v1/subjects/{id}?shop=S      202 and the request's id; done within seconds; without S
+//!                                      the person of every shop is meant
 //! GET    /v1/subjects/receipts/{id}    the signed receipt; 404 until it is done
 //! GET    /v1/subjects/exports/{id}     what a person asked to see, for 30 days
 //! ```
@@ -70,6 +71,7 @@ async fn asked(
     headers: &HeaderMap,
 ) -> Result<Response, Box<Response>> {
     let grant = granted(door, headers)?;
+    door.doors.allow(&grant.workspace, 1)?;
     if shop.len() > WORD_BYTES_MAX {
         return Err(Box::new(refusal(StatusCode::BAD_REQUEST, "the shop's name is too long")));
     }
@@ -97,8 +99,12 @@ async fn told(
     headers: &HeaderMap,
     read: impl FnOnce(&Subjects, &str) -> Result<Option<Vec<u8>>, SubjectError> + Send + 'static,
 ) -> Response {
-    let workspace = match granted(door, headers) {
-        Ok(grant) => grant.workspace,
+    let allowed = |grant: Grant| {
+        door.doors.allow(&grant.workspace, 1)?;
+        Ok(grant.workspace)
+    };
+    let workspace = match granted(door, headers).and_then(allowed) {
+        Ok(workspace) => workspace,
         Err(refused) => return *refused,
     };
     let subjects = Arc::clone(&door.subjects);

@@ -29,6 +29,9 @@ pub enum SubjectError {
     /// There is no room for another person, or for more that waits.
     #[error("the vault of subjects takes no more for now")]
     Full,
+    /// More is asked about people than can be carried out for now.
+    #[error("too many requests about people wait or were carried out lately: come again later")]
+    Crowded,
     /// The disk refused what was waited for.
     #[error("the vault of subjects could not be written")]
     Refused,

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -133,17 +134,29 @@ fn kept(
     }
 }
 
-/// Writes a file that only its owner reads, whole or not at all; durable when this returns.
+/// What a file that is not whole yet is called at its end.
+pub(super) const PART: &str = "part";
+
+/// Writes a file that only its owner reads, whole or not at all; durable when this returns. Two
+/// may write one file at once: each has a name of its own for what is not whole yet.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("part");
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let fresh = path.with_extension(format!("{}-{number}.{PART}", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    let whole = options.open(&fresh).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    });
+    if let Err(cause) = whole {
+        // What cannot be removed now is swept at the next start.
+        let _ = fs::remove_file(&fresh);
+        return Err(cause);
+    }
     settle(path)
 }
 
@@ -153,6 +166,26 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
         _ => settle(path),
     }
+}
+
+/// Removes what a crash left of files that were not whole yet.
+pub(super) fn sweep(folder: &Path) -> Result<(), SubjectError> {
+    let part = |path: &Path| path.extension().is_some_and(|extension| extension == PART);
+    empty(folder, part).map_err(SubjectError::of(folder, "sweeping"))
+}
+
+/// Removes some files of a folder; durable when this returns.
+pub(super) fn empty(folder: &Path, gone: impl Fn(&Path) -> bool) -> io::Result<()> {
+    let mut removed = false;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if gone(&path) && entry.file_type()?.is_file() {
+            fs::remove_file(&path)?;
+            removed = true;
+        }
+    }
+    if removed { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes what happened to a file's name durable.

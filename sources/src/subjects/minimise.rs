@@ -92,6 +92,7 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
             Some(b'{' | b'[') if depth >= DEPTH_MAX => self.drop_value(),
             Some(b'{') => self.object(room, depth),
             Some(b'[') => self.elements(room, depth, Rule::Look),
+            Some(b'"') if self.scanner.wraps() => self.document(room, false),
             _ => self.scanner.scalar(),
         }
     }
@@ -165,7 +166,7 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
             }
             (Rule::Id(kind), Some(b'"' | b'-' | b'0'..=b'9')) => self.id(kind, false),
             (Rule::Gid(kind), Some(b'"' | b'0'..=b'9')) => self.id(kind, true),
-            (Rule::Document, Some(b'"')) => self.document(opens),
+            (Rule::Document, Some(b'"')) => self.document(opens, true),
             (Rule::Document, _) => self.value(opens, depth),
             _ => self.drop_value(),
         }
@@ -191,11 +192,11 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
         self.scanner.scalar()?;
         let raw = &self.text[start..self.scanner.at()];
         if !raw.starts_with('"') {
-            // A number with a point or an exponent is no id, and every reader says so.
-            if raw.bytes().all(|byte| byte.is_ascii_digit()) {
-                let put = (self.around.naming)(kind, raw).map(|name| name.to_string());
-                self.replace(start, put.as_deref().unwrap_or("null").as_bytes());
-            }
+            // A number below zero, with a point or with an exponent is no id.
+            let digits = raw.bytes().all(|byte| byte.is_ascii_digit());
+            let name = if digits { (self.around.naming)(kind, raw) } else { None };
+            let put = name.map_or_else(|| "null".to_owned(), |name| name.to_string());
+            self.replace(start, put.as_bytes());
             return Ok(());
         }
         // What is no text, for half of a pair stands in it, is no id.
@@ -220,25 +221,34 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
         Ok(())
     }
 
-    /// A text that is a document is minimised as one, and any other stays.
-    fn document(&mut self, room: Room) -> Result<(), Broken> {
+    /// A text that is a document is minimised as one, and any other stays; but one that a reader
+    /// would take for a document goes when it is broken.
+    fn document(&mut self, room: Room, read: bool) -> Result<(), Broken> {
         let start = self.scanner.at();
         self.scanner.scalar()?;
         let raw = &self.text[start..self.scanner.at()];
         let Ok(inner) = serde_json::from_str::<String>(raw) else {
-            self.replace(start, b"null");
+            if read {
+                self.replace(start, b"null");
+            }
             return Ok(());
         };
         let documents = self.around.documents + 1;
-        if !inner.trim_start().starts_with(['{', '[']) || documents > DOCUMENTS_MAX {
+        if !inner.trim_start().starts_with(['{', '[']) {
+            return Ok(());
+        }
+        // Nobody reads so deep, and what is not looked into does not stay.
+        if documents > DOCUMENTS_MAX {
+            self.replace(start, b"null");
             return Ok(());
         }
         let Surroundings { rules, naming, .. } = &mut self.around;
         let mut minimiser = Minimiser::new(&inner, Surroundings { rules, naming, documents });
-        // One that is broken is a text like any other to its reader, and goes.
         let minimised = minimiser.documents(room).map(|()| minimiser.finish());
         let Ok(minimised) = minimised else {
-            self.replace(start, b"null");
+            if read {
+                self.replace(start, b"null");
+            }
             return Ok(());
         };
         if let Cow::Owned(bytes) = minimised {
@@ -250,7 +260,7 @@ impl<'a, 's, 'n> Minimiser<'a, 's, 'n> {
 }
 
 /// The parts of a global id: what is before its digits, the digits, and what is behind them.
-fn global(text: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn global(text: &str) -> Option<(&str, &str, &str)> {
     let at = text.strip_prefix("gid://")?.rfind('/')? + "gid:///".len();
     let (lead, rest) = text.split_at(at);
     let end = rest.find('?').unwrap_or(rest.len());

@@ -11,6 +11,7 @@
 //! Without the vault's link a name leads to nobody.
 
 pub mod door;
+mod downloads;
 pub mod error;
 pub mod keys;
 pub mod minimise;
@@ -21,38 +22,47 @@ mod scan;
 mod shelves;
 pub mod table;
 pub mod vault;
+mod wrapped;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ionflux_schemas::delivery::{Delivery, Position};
 use ionflux_schemas::entity::{Body, Entity};
 use ionflux_schemas::event::{Envelope, Event};
-use ionflux_schemas::key::Id;
+use ionflux_schemas::key::{Id, addressed, named};
+use ionflux_schemas::time::UtcMs;
 
+use self::downloads::Download;
 use self::error::SubjectError;
 use self::keys::{Keys, Scope};
 use self::minimise::minimise;
-use self::raw::Raw;
+use self::raw::{Aside, Raw, RawLimits};
 use self::requests::Request;
 use self::table::{Kind, Rules};
 use self::vault::Vault;
 use crate::clock::Clock;
+use crate::kafka::delivery as kafka;
 use crate::list::read_delivery;
+use crate::shop::folded;
 use crate::tiktok::api::SHOP as TIKTOK_SHOP;
 
 /// The header of a delivery that is a request about a person, or comes with one: its id.
 pub const REQUEST: &str = "ionflux-request";
 /// The header of a delivery whose body waits in `raw`: under which name.
 pub const RAW: &str = "ionflux-raw";
+/// The header of a delivery whose body was no JSON and was not kept: what it would be named.
+pub const NOT_KEPT: &str = "ionflux-raw-not-kept";
 /// The header of a delivery that says which shop it is about, where its platform has none.
 pub const SHOP: &str = "ionflux-shop";
 /// The source of deliveries that are nothing but a request about a person.
 pub const SOURCE: &str = "subjects";
 
 /// The sources whose bodies name their shop in a form that their readers know.
-const NAMED_INSIDE: [&str; 2] = [crate::platform::read::SOURCE, crate::kafka::delivery::SOURCE];
+const NAMED_INSIDE: [&str; 3] =
+    [crate::platform::read::SOURCE, kafka::SOURCE, crate::shopify::delivery::SOURCE];
 
 /// The keyed place of a state.
 pub struct Subjects {
@@ -60,6 +70,8 @@ pub struct Subjects {
     keys: Keys,
     vault: Vault,
     clock: Arc<dyn Clock>,
+    aside: Mutex<Aside>,
+    downloads: Mutex<Vec<Download>>,
 }
 
 /// A delivery as it may be kept, and what must happen before it is.
@@ -89,11 +101,28 @@ impl Subjects {
     /// When it cannot be made or read, or is damaged.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, SubjectError> {
         for part in ["", "raw", "pending", "receipts", "exports"] {
-            keys::folder(&folder.join(part))?;
+            let part = folder.join(part);
+            keys::folder(&part)?;
+            keys::sweep(&part)?;
         }
         let keys = Keys::open(folder)?;
         let vault = Vault::open(&folder.join("vault"), clock.now())?;
-        Ok(Self { folder: folder.into(), keys, vault, clock })
+        let aside = Mutex::new(Aside::read(&folder.join("raw"))?);
+        let folder = folder.into();
+        Ok(Self { folder, keys, vault, clock, aside, downloads: Mutex::default() })
+    }
+
+    /// The same place, where more or less of a workspace may lie aside.
+    #[must_use]
+    pub fn limited(self, limits: RawLimits) -> Self {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).limits = limits;
+        self
+    }
+
+    /// What time it is by our clock.
+    #[must_use]
+    pub fn now(&self) -> UtcMs {
+        self.clock.now()
     }
 
     /// What links ids to names.
@@ -118,13 +147,20 @@ impl Subjects {
     /// When the vault takes no more.
     pub fn prepare(&self, mut delivery: Delivery) -> Result<Prepared, SubjectError> {
         // These are ours to set.
-        delivery.headers.retain(|name, _| ![REQUEST, RAW].contains(&&**name));
-        let request = Request::of_delivery(&delivery, self.clock.now());
+        delivery.headers.retain(|name, _| ![REQUEST, RAW, NOT_KEPT].contains(&&**name));
+        // A message's key may be anybody's id; nothing is read of it but the name of a shop.
+        if *delivery.source == *kafka::SOURCE {
+            delivery.headers.retain(|name, key| **name != *kafka::KEY || kafka::is_shop(key));
+        }
+        let webhook = wrapped::shopify(&delivery);
+        let request =
+            webhook.as_deref().and_then(|said| Request::of_delivery(said, self.clock.now()));
+        let topic = webhook.as_deref().and_then(wrapped::topic);
         if let Some(request) = &request {
             delivery.headers.insert(REQUEST.into(), (&*request.id).into());
         }
         let (mut after, mut raw) = (0, None);
-        let Some(rules) = Rules::of(&delivery) else {
+        let Some(rules) = Rules::with(&delivery.source, topic.as_deref()) else {
             return Ok(Prepared { delivery, after, request, raw });
         };
         let shop = shop_of(&delivery);
@@ -142,6 +178,37 @@ impl Subjects {
             }
         }
         Ok(Prepared { delivery, after, request, raw })
+    }
+
+    /// Writes down what must be on disk before a delivery is kept, and gives the delivery.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, prepared: Prepared) -> Result<Delivery, SubjectError> {
+        let Prepared { mut delivery, request, raw, .. } = prepared;
+        if let Some(raw) = raw
+            && !self.lay_aside(&raw)?
+        {
+            delivery.headers.remove(RAW);
+            delivery.headers.insert(NOT_KEPT.into(), raw.name.into());
+        }
+        if let Some(request) = request {
+            self.begin(&request)?;
+        }
+        Ok(delivery)
+    }
+
+    /// Takes back what was written down for a delivery that was not kept; what stays is carried
+    /// out at the next start.
+    pub fn take_back(&self, headers: &BTreeMap<Id, Id>) {
+        if let Some(name) = headers.get(RAW) {
+            self.take_back_raw(name);
+        }
+        if let Some(id) = headers.get(REQUEST)
+            && let Err(problem) = self.strike(id)
+        {
+            tracing::error!("a request that was not kept stays until the next start: {problem}");
+        }
     }
 
     /// The people of what files say, by their names; gives up to where the vault must be durable
@@ -168,7 +235,8 @@ impl Subjects {
                 _ => continue,
             };
             if let Some(id) = person {
-                *person = names.name(kind, id.trim()).map(|name| Id::from(name.to_string()));
+                let name = names.name(kind, id.trim());
+                *person = name.map(|name| named(name, addressed(id)));
             }
             after = after.max(names.after);
             names.failed.map_or(Ok(()), Err)?;
@@ -226,8 +294,9 @@ impl Names<'_> {
 /// One person of one shop has one name, whichever way the news came.
 fn shop_of(delivery: &Delivery) -> Cow<'_, str> {
     let named = ["x-shopify-shop-domain", "shopify-shop-domain", TIKTOK_SHOP, SHOP];
-    if let Some(shop) = named.iter().find_map(|name| delivery.headers.get(*name)) {
-        return shop.trim().into();
+    let mut named = named.iter().filter_map(|name| delivery.headers.get(*name));
+    if let Some(shop) = named.find(|shop| !shop.trim().is_empty()) {
+        return folded(shop);
     }
     if !NAMED_INSIDE.contains(&&*delivery.source) {
         return "".into();

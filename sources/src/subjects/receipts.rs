@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,26 +35,49 @@ pub struct Scrubbed {
     pub faults: u64,
 }
 
+/// What was destroyed for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Erased {
+    links: u64,
+    bodies: u64,
+}
+
 impl Subjects {
-    /// Carries a request out to its end: destroys the links, signs the receipt, and forgets the
+    /// Carries a request out to its end: destroys what there is, signs the receipt, and forgets the
     /// request itself. Asked again, it does what is left.
     ///
     /// # Errors
     /// When the disk refuses; the request stays.
     pub fn complete(&self, request: &Request, scrubbed: Scrubbed) -> Result<(), SubjectError> {
+        self.carry_out(request, scrubbed, &mut Erased::default())
+    }
+
+    /// The same, adding up over several tries what was destroyed.
+    ///
+    /// # Errors
+    /// When the disk refuses; the request stays.
+    pub fn carry_out(
+        &self,
+        request: &Request,
+        scrubbed: Scrubbed,
+        erased: &mut Erased,
+    ) -> Result<(), SubjectError> {
         let now = self.clock.now();
         let destroyed = match request.deed {
             Deed::Tell => Destroyed::default(),
-            Deed::Forget => self.vault().forget(&self.people(request), now)?,
+            Deed::Forget => self.vault().forget(&self.to_forget(request), now)?,
             Deed::ForgetShop => {
                 let scope = self.keys().scope(&request.workspace, &request.shop);
                 self.vault().forget_shop(scope.id, now)?
             }
         };
-        let erased = self.erase(request)?;
+        erased.links += destroyed.links;
+        erased.bodies += self.erase(request)?;
+        self.forget_exports(request)?;
+        self.forget_downloads(request)?;
         let path = self.part("receipts", &format!("{}.json", request.id));
         if !path.exists() {
-            let statement = self.statement(request, now, (destroyed, scrubbed, erased));
+            let statement = self.statement(request, now, (*erased, scrubbed));
             let receipt = self.signed(&statement).to_string();
             keys::write_whole(&path, receipt.as_bytes())
                 .map_err(SubjectError::of(&path, "writing"))?;
@@ -66,7 +89,7 @@ impl Subjects {
         &self,
         request: &Request,
         now: UtcMs,
-        (destroyed, scrubbed, erased): (Destroyed, Scrubbed, u64),
+        (erased, scrubbed): (Erased, Scrubbed),
     ) -> Value {
         let scope = self.keys().scope(&request.workspace, &request.shop);
         let people = self.people(request);
@@ -74,10 +97,10 @@ impl Subjects {
         // In the order of their names, whatever keeps the order of members elsewhere.
         json!({
             "completed_at": now.to_string(),
-            "dead_letters_emptied": scrubbed.letters + erased,
+            "dead_letters_emptied": scrubbed.letters + erased.bodies,
             "deed": request.deed,
             "faults_blanked": scrubbed.faults,
-            "links_destroyed": destroyed.links,
+            "links_destroyed": erased.links,
             "received_at": request.received_at.to_string(),
             "request": request.id,
             "shop": request.shop,
@@ -118,6 +141,7 @@ impl Subjects {
             "workspace": request.workspace,
             "shop": request.shop,
             "customer": request.ids.first(),
+            "known_as": request.ids,
             "made_at": self.clock.now().to_string(),
             "orders": orders,
         });
@@ -135,24 +159,46 @@ impl Subjects {
         Ok((export["workspace"] == workspace).then_some(bytes))
     }
 
-    /// Removes exports that were kept long enough; gives how many.
+    /// Removes the exports of the people whom a request forgets.
+    fn forget_exports(&self, request: &Request) -> Result<(), SubjectError> {
+        if request.deed == Deed::Tell {
+            return Ok(());
+        }
+        for id in names(&self.folder.join("exports"))? {
+            let Some(bytes) = self.kept("exports", &id)? else { continue };
+            let export: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let is = |name: &str, text: &str| export[name] == *text;
+            let of_shop = is("shop", &request.shop) || request.shop.is_empty();
+            let known = export["known_as"].as_array();
+            let theirs = request.ids.iter().any(|id| {
+                is("customer", id)
+                    || known.is_some_and(|known| known.iter().any(|as_| *as_ == **id))
+            });
+            let all = request.deed == Deed::ForgetShop;
+            if is("workspace", &request.workspace) && of_shop && (all || theirs) {
+                let path = self.part("exports", &format!("{id}.json"));
+                keys::remove(&path).map_err(SubjectError::of(&path, "removing"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes exports that were kept long enough, by when their files were written; gives how
+    /// many.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn expire_exports(&self) -> Result<u64, SubjectError> {
         let mut gone = 0;
-        let before = UtcMs(self.clock.now().0.saturating_sub(EXPORT_KEPT.as_millis() as i64));
+        let now = UNIX_EPOCH + Duration::from_millis(self.clock.now().0.try_into().unwrap_or(0));
         for id in names(&self.folder.join("exports"))? {
-            let Some(bytes) = self.kept("exports", &id)? else { continue };
-            let export: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let made_at = export["made_at"].as_str().unwrap_or_default();
-            let made_at = UtcMs::parse(made_at, &ionflux_schemas::time::Zone::UTC);
-            if made_at.is_ok_and(|made_at| made_at >= before) {
-                continue;
-            }
             let path = self.part("exports", &format!("{id}.json"));
-            keys::remove(&path).map_err(SubjectError::of(&path, "removing"))?;
-            gone += 1;
+            let written = fs::metadata(&path).and_then(|found| found.modified());
+            let written = written.map_err(SubjectError::of(&path, "reading"))?;
+            if now.duration_since(written).is_ok_and(|age| age > EXPORT_KEPT) {
+                keys::remove(&path).map_err(SubjectError::of(&path, "removing"))?;
+                gone += 1;
+            }
         }
         Ok(gone)
     }

@@ -7,15 +7,25 @@ use std::fs;
 use std::path::Path;
 
 use ionflux_schemas::delivery::Delivery;
+use ionflux_schemas::key::Id;
 use ionflux_schemas::time::UtcMs;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::error::SubjectError;
 use super::keys::Sought;
-use super::table::{Kind, REQUESTS};
-use super::{SOURCE, Subjects, keys, shop_of};
+use super::minimise::global;
+use super::table::Kind;
+use super::vault::FORGOTTEN_MAX;
+use super::{SOURCE, Subjects, keys, wrapped};
+use crate::shop::folded;
+use crate::shopify::compliance::Asked;
+use crate::shopify::delivery::webhook;
+use crate::shopify::orders_csv::buyer_of;
 
+/// How many requests may wait to be carried out; that takes seconds.
+const PENDING_MAX: usize = 10_000;
 /// How many orders a request may name, and how long an id may be.
 const ORDERS_MAX: usize = 100_000;
 /// The longest id, address or number that is looked for.
@@ -52,29 +62,58 @@ pub struct Request {
     pub words: Vec<Box<str>>,
     /// The orders the request names.
     pub orders: Vec<Box<str>>,
+    /// The shops that are meant where the request names none: told by whoever carries it out.
+    #[serde(default)]
+    pub shops: Vec<Id>,
+    /// Whether a token asks, and no platform that must be answered.
+    #[serde(default)]
+    pub by_token: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    shop_domain: serde_json::Value,
-    customer: Option<Person>,
-    orders_to_redact: Option<Vec<serde_json::Value>>,
-    orders_requested: Option<Vec<serde_json::Value>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// What a request says of a person.
+#[derive(Default)]
 struct Person {
-    id: serde_json::Value,
-    email: serde_json::Value,
-    phone: serde_json::Value,
+    ids: Vec<Box<str>>,
+    words: Vec<Box<str>>,
 }
 
-fn text(value: &serde_json::Value) -> Option<Box<str>> {
+impl Person {
+    /// Reads whatever form a person comes in: an object, a bare id, or a list of either.
+    fn read(&mut self, value: &Value) {
+        match value {
+            Value::Object(members) => {
+                let member = |name| members.get(name).and_then(text);
+                for id in ["id", "admin_graphql_api_id"] {
+                    self.ids.extend(member(id));
+                }
+                self.ids.extend(member("email"));
+                self.words.extend(["email", "phone"].into_iter().filter_map(member));
+            }
+            Value::Array(people) => people.iter().for_each(|person| self.read(person)),
+            bare => self.ids.extend(text(bare)),
+        }
+    }
+
+    /// Everything the person may be known by: of a global id the number, of an address what files
+    /// call its owner.
+    fn ids(mut self) -> (Vec<Box<str>>, Vec<Box<str>>) {
+        let own = self.ids.iter();
+        let numbers = own.filter_map(|id| global(id)).map(|(_, number, _)| number.into());
+        let owners = self.ids.iter().filter(|id| id.contains('@')).map(|id| buyer_of(id));
+        let more: Vec<Box<str>> = numbers.chain(owners).collect();
+        for id in more {
+            if !self.ids.contains(&id) {
+                self.ids.push(id);
+            }
+        }
+        (self.ids, self.words)
+    }
+}
+
+fn text(value: &Value) -> Option<Box<str>> {
     let text = match value {
-        serde_json::Value::String(text) => text.trim().to_owned(),
-        serde_json::Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
         _ => return None,
     };
     (1..=WORD_BYTES_MAX).contains(&text.len()).then(|| text.into())
@@ -94,42 +133,48 @@ impl Request {
         if !(1..=WORD_BYTES_MAX).contains(&id.len()) {
             return Err(SubjectError::Request("the id is empty or too long"));
         }
-        let (words, orders) = (Vec::new(), Vec::new());
+        let mut person = Person::default();
+        person.ids.push(id.into());
+        let (ids, words) = person.ids();
         Ok(Self {
             id: random()?,
             deed: Deed::Forget,
             workspace: workspace.into(),
-            shop: shop.trim().into(),
+            shop: folded(shop.trim()).into(),
             received_at,
-            ids: vec![id.into()],
+            ids,
             words,
-            orders,
+            orders: Vec::new(),
+            shops: Vec::new(),
+            by_token: true,
         })
     }
 
-    /// The request that a delivery is, if it is one. One that cannot be read is none: it is a fault
-    /// like any other, and the shop sends it again.
+    /// The request that a delivery of Shopify is, if it is one. A test is none, nor is one that
+    /// cannot be read or whose body is not what its headers say: that is a fault like any other.
     pub(super) fn of_delivery(delivery: &Delivery, received_at: UtcMs) -> Option<Self> {
-        let topic = delivery.headers.get("x-shopify-topic")?.trim().to_ascii_lowercase();
-        if !delivery.source.starts_with("shopify") || !REQUESTS.contains(&&*topic) {
-            return None;
-        }
-        let body: Body = serde_json::from_slice(&delivery.body).ok()?;
-        let deed = match &*topic {
-            "shop/redact" => Deed::ForgetShop,
-            "customers/redact" => Deed::Forget,
-            _ => Deed::Tell,
+        let asked = Asked::of(&wrapped::topic(delivery)?)?;
+        let webhook = webhook(delivery).ok().filter(|webhook| !webhook.test)?;
+        let request = asked.open(&webhook).ok()?;
+        let deed = match asked {
+            Asked::ShopRedact => Deed::ForgetShop,
+            Asked::Redact => Deed::Forget,
+            Asked::DataRequest => Deed::Tell,
         };
-        let named = shop_of(delivery);
-        let shop = if named.is_empty() { text(&body.shop_domain)? } else { named.into() };
-        let person = body.customer.unwrap_or_default();
-        let ids = [text(&person.id), text(&person.email)].into_iter().flatten().collect();
-        let words = [text(&person.email), text(&person.phone)].into_iter().flatten().collect();
-        let orders = body.orders_to_redact.or(body.orders_requested).unwrap_or_default();
+        let member = |name| serde_json::from_str::<Value>(request.members.get(name)?.get()).ok();
+        let mut person = Person::default();
+        person.read(&member("customer").unwrap_or_default());
+        let (ids, words) = person.ids();
+        let orders = member("orders_to_redact").or_else(|| member("orders_requested"));
+        let orders = match orders {
+            Some(Value::Array(orders)) => orders,
+            one => one.into_iter().collect(),
+        };
         let orders = orders.iter().take(ORDERS_MAX).filter_map(text).collect();
-        let workspace = (*delivery.workspace).into();
-        let id = random().ok()?;
-        Some(Self { id, deed, workspace, shop, received_at, ids, words, orders })
+        let (workspace, shop) = ((*delivery.workspace).into(), folded(&request.shop).into());
+        let (id, shops) = (random().ok()?, Vec::new());
+        let by_token = false;
+        Some(Self { id, deed, workspace, shop, received_at, ids, words, orders, shops, by_token })
     }
 
     /// What is looked for in raw bytes.
@@ -184,8 +229,16 @@ impl Subjects {
     /// Writes a request down; it is carried out from now on.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When too many wait or were carried out lately, or the disk refuses.
     pub fn begin(&self, request: &Request) -> Result<(), SubjectError> {
+        let forgets = request.deed == Deed::Forget;
+        // Half is left to platforms, whatever tokens ask for.
+        let half = |most: usize| if request.by_token { most / 2 } else { most };
+        if names(&self.folder.join("pending"))?.len() >= half(PENDING_MAX)
+            || forgets && self.vault().crowded(half(FORGOTTEN_MAX), self.clock.now())
+        {
+            return Err(SubjectError::Crowded);
+        }
         let path = self.part("pending", &format!("{}.json", request.id));
         let bytes = serde_json::to_vec(request).map_err(|_| SubjectError::Request("unwritable"))?;
         keys::write_whole(&path, &bytes).map_err(SubjectError::of(&path, "writing"))
@@ -228,9 +281,10 @@ impl Subjects {
     /// Everybody that a request may mean, and the mark of their being forgotten.
     pub(super) fn people(&self, request: &Request) -> Vec<(Sought, u128)> {
         // A buyer of deliveries that name no shop is the workspace's, as every user is.
+        let all = request.shops.iter().map(|shop| (Kind::Customer, &**shop));
         let scopes = [(Kind::Customer, &*request.shop), (Kind::Customer, ""), (Kind::User, "")];
         let mut people = Vec::new();
-        for (kind, shop) in scopes {
+        for (kind, shop) in scopes.into_iter().chain(all) {
             let scope = self.scope(&request.workspace, shop, kind);
             for id in &request.ids {
                 let person = (scope.person(kind, id), scope.forgotten(kind, id));
@@ -239,6 +293,18 @@ impl Subjects {
                 }
             }
         }
+        people
+    }
+
+    /// Those of them who are to be unknown from now on: in the other shops of a workspace only who
+    /// was known there, or one request would take the room of thousands.
+    pub(super) fn to_forget(&self, request: &Request) -> Vec<(Sought, u128)> {
+        let own = [&*request.shop, ""]
+            .map(|shop| self.scope(&request.workspace, shop, Kind::Customer).id);
+        let mut people = self.people(request);
+        people.retain(|(sought, _)| {
+            own.contains(&sought.scope) || self.vault().known(sought).is_some()
+        });
         people
     }
 

@@ -116,6 +116,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Whether a text is next that begins as an object or a list does.
+    pub(super) fn wraps(&self) -> bool {
+        let mut rest = self.bytes.get(self.at + 1..).unwrap_or_default();
+        loop {
+            rest = match rest {
+                [b' ', rest @ ..] | [b'\\', b'n' | b'r' | b't', rest @ ..] => rest,
+                _ => return matches!(rest.first(), Some(b'{' | b'[')),
+            }
+        }
+    }
+
     /// Takes any value and everything in it, however deep: a list of brackets and no recursion.
     pub(super) fn skip(&mut self) -> Result<(), Broken> {
         let mut open = Vec::new();

@@ -21,8 +21,10 @@ use super::keys;
 pub(super) const SHELF_BYTES: u64 = 4 << 20;
 /// What a record has before an id: kind, person, shop, number.
 const FIXED_BYTES: usize = 1 + 16 + 16 + 8;
+/// The longest id of a person; platforms give none so long.
+pub(super) const ID_BYTES_MAX: usize = 512;
 /// The longest record: its fixed part and the longest id.
-const RECORD_BYTES_MAX: usize = FIXED_BYTES + 512;
+const RECORD_BYTES_MAX: usize = FIXED_BYTES + ID_BYTES_MAX;
 
 const PERSON: u8 = 1;
 const SHOWN: u8 = 2;
@@ -129,7 +131,7 @@ impl Shelves {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
-            if path.extension().is_some_and(|extension| extension == "part") {
+            if path.extension().is_some_and(|extension| extension == keys::PART) {
                 // What a crash left before it had its name.
                 keys::remove(&path).map_err(SubjectError::of(&path, "removing"))?;
                 continue;

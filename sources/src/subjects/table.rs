@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 
 use ionflux_schemas::delivery::Delivery;
 
+use super::wrapped;
+use crate::shopify::compliance::Asked;
+
 /// Whose id it is; ids of two kinds never have one pseudonym.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -47,6 +50,10 @@ pub(super) enum Room {
     Lines,
     /// What a notification is about.
     Data,
+    /// Payments of an order.
+    Payments,
+    /// A webhook inside an event: of the kind that its topic says.
+    Wrapped,
     /// The request of a person about what is known of them: that is taken down elsewhere.
     Request,
 }
@@ -88,17 +95,13 @@ const fn document(of: Of, name: &'static str, opens: Room) -> Line {
 /// hashed as they are, and no field of theirs is about a buyer.
 const UNTOUCHED: &[&str] = &["config", "settings", "product-costs", "subjects"];
 
-/// The topics of Shopify in which a shop asks for a person.
-pub(super) const REQUESTS: [&str; 3] =
-    ["customers/redact", "shop/redact", "customers/data_request"];
-
 /// How somebody is reached.
 #[rustfmt::skip]
 const REACHED: &[&str] = &[
     "email", "emailaddress", "contactemail", "customeremail", "customeremailaddress", "buyeremail",
     "recipientemail", "useremail", "phone", "phonenumber", "mobile", "mobilephone",
     "smsmarketingphone", "customerphone", "recipientphone", "emailmarketingconsent",
-    "smsmarketingconsent",
+    "smsmarketingconsent", "contact",
 ];
 
 /// What somebody is called.
@@ -107,7 +110,7 @@ const CALLED: &[&str] = &[
     "firstname", "lastname", "fullname", "customername", "customerfirstname", "customerlastname",
     "buyername", "recipientname", "username", "displayname", "nickname", "avatar", "avatarurl",
     "cpf", "cpfname", "taxid", "birthday", "birthdate", "dateofbirth", "gender",
-    "attributedstaffs", "staffmember", "shopowner",
+    "attributedstaffs", "staffmember", "shopowner", "createdby",
 ];
 
 /// Where somebody lives.
@@ -118,6 +121,7 @@ const LIVES: &[&str] = &[
     "fulladdress", "streetaddress", "street", "city", "zip", "zipcode", "postalcode", "postcode",
     "province", "provincecode", "district", "districtinfo", "latitude", "longitude", "company",
     "billingaddress", "shippingaddress", "defaultaddress", "customershippingaddress",
+    "deliveryaddress", "shipto",
     "customerbillingaddress", "recipientaddress", "returnwarehouseaddress", "originaddress",
     "originlocation", "destinationlocation", "destination", "recipient", "receiver", "sender",
     "purchasingentity",
@@ -128,7 +132,8 @@ const LIVES: &[&str] = &[
 const CAME: &[&str] = &[
     "browserip", "ip", "ipaddress", "clientip", "remoteip", "customerpurchaseip", "clientdetails",
     "useragent", "sessionhash", "landingsite", "landingsiteref", "landingpage", "landingpageurl",
-    "referringsite", "referrerurl", "customerjourney", "customerjourneysummary",
+    "referringsite", "referrerurl", "customerjourney", "customerjourneysummary", "sourceurl",
+    "carttoken",
 ];
 
 /// Links that open what somebody ordered.
@@ -146,7 +151,7 @@ const WROTE: &[&str] = &[
     "buyermessage", "additionalmessage", "giftmessage", "paymentdetails", "paymentmethod",
     "creditcard", "creditcardnumber", "creditcardname", "bankaccount", "receipt", "receiptjson",
     "paymentsrefundattributes", "authorization", "authorizationcode", "customercommunication",
-    "evidence",
+    "evidence", "attributes", "metafields", "ponumber",
 ];
 
 /// What is dropped wherever it stands, in the bodies of every source.
@@ -157,12 +162,14 @@ const LINES: &[Line] = &[
     // Who buys: an id and nothing else.
     Line("customer", Of::All, None, Rule::Id(Kind::Customer), Room::Buyer),
     drop_in("customer", Room::Request),
-    room("customers", Room::Buyer),
-    room("buyer", Room::Buyer),
+    Line("customers", Of::All, None, Rule::Id(Kind::Customer), Room::Buyer),
+    Line("buyer", Of::All, None, Rule::Id(Kind::Customer), Room::Buyer),
+    Line("buyers", Of::All, None, Rule::Id(Kind::Customer), Room::Buyer),
     Line("id", Of::All, Some(Room::Buyer), Rule::Id(Kind::Customer), Room::Plain),
     Line("admingraphqlapiid", Of::All, Some(Room::Buyer), Rule::Gid(Kind::Customer), Room::Plain),
     id(Of::All, "customerid", Kind::Customer),
     id(Of::TikTok, "userid", Kind::Customer),
+    id(Of::TikTok, "useropenid", Kind::User),
     id(Of::TikTok, "buyeruid", Kind::Customer),
     id(Of::TikTok, "buyeruserid", Kind::Customer),
     // Who uses the platform; of Shopify these are the shop's own people, whom no view shows.
@@ -181,26 +188,47 @@ const LINES: &[Line] = &[
     drop_in("handle", Room::User),
     drop_in("properties", Room::Lines),
     Line("content", Of::TikTok, Some(Room::Data), Rule::Drop, Room::Plain),
+    drop_in("message", Room::Payments),
+    room("transaction", Room::Payments),
+    room("transactions", Room::Payments),
     // Lines and wrappers, for what is inside them.
     room("lineitem", Room::Lines),
     room("lineitems", Room::Lines),
     document(Of::TikTok, "content", Room::Data),
     document(Of::TikTok, "data", Room::Data),
-    document(Of::Platform, "payload", Room::Plain),
-    document(Of::Platform, "payloadjson", Room::Plain),
+    document(Of::Platform, "payload", Room::Wrapped),
+    document(Of::Platform, "payloadjson", Room::Wrapped),
+    document(Of::Platform, "eventproperties", Room::Wrapped),
+    document(Of::Platform, "body", Room::Wrapped),
+    document(Of::Platform, "webhookbody", Room::Wrapped),
+    // What is around a buyer in an event, and says nothing of them.
+    Line("payload", Of::Platform, Some(Room::Buyer), Rule::Document, Room::Wrapped),
+    Line("body", Of::Platform, Some(Room::Buyer), Rule::Document, Room::Wrapped),
+    Line("webhookbody", Of::Platform, Some(Room::Buyer), Rule::Document, Room::Wrapped),
+    Line("headers", Of::Platform, Some(Room::Buyer), Rule::Look, Room::Plain),
+    Line("topic", Of::Platform, Some(Room::Buyer), Rule::Look, Room::Plain),
+    Line("shopifytopic", Of::Platform, Some(Room::Buyer), Rule::Look, Room::Plain),
+    Line("shopdomain", Of::Platform, Some(Room::Buyer), Rule::Look, Room::Plain),
 ];
 
 /// What is done to the members of a source's bodies.
 pub struct Rules {
     of: Of,
     root: Room,
+    /// What a webhook inside an event is.
+    wrapped: Room,
 }
 
 impl Rules {
     /// The rules for a delivery; `None` where it is kept byte for byte.
     #[must_use]
     pub fn of(delivery: &Delivery) -> Option<Self> {
-        let source = &*delivery.source;
+        let topic = wrapped::shopify(delivery).as_deref().and_then(wrapped::topic);
+        Self::with(&delivery.source, topic.as_deref())
+    }
+
+    /// The same for a source and the topic of the webhook that its delivery is, or wraps.
+    pub(super) fn with(source: &str, topic: Option<&str>) -> Option<Self> {
         if UNTOUCHED.contains(&source) {
             return None;
         }
@@ -209,16 +237,16 @@ impl Rules {
             _ if source.starts_with("tiktok") => Of::TikTok,
             _ => Of::Platform,
         };
-        let topic = delivery.headers.get("x-shopify-topic").map(|topic| topic.to_ascii_lowercase());
         let topic = topic.unwrap_or_default();
         // A body about a customer is one, but for the requests, which name one inside.
-        let root = match &*topic {
-            _ if of != Of::Shopify => Room::Root,
-            _ if REQUESTS.contains(&&*topic) => Room::Request,
+        let webhook = match topic {
+            _ if Asked::of(topic).is_some() => Room::Request,
             _ if topic.starts_with("customer") => Room::Buyer,
-            _ => Room::Root,
+            _ if topic.starts_with("order_transactions/") => Room::Payments,
+            _ => Room::Plain,
         };
-        Some(Self { of, root })
+        let root = if of == Of::Shopify && webhook != Room::Plain { webhook } else { Room::Root };
+        Some(Self { of, root, wrapped: webhook })
     }
 
     /// The room of the document itself.
@@ -242,7 +270,7 @@ impl Rules {
         let line = lines.filter(fits).max_by_key(weight);
         match line {
             Some(Line(_, _, only, rule, opens)) if room != Room::Buyer || only.is_some() => {
-                (*rule, *opens)
+                (*rule, if *opens == Room::Wrapped { self.wrapped } else { *opens })
             }
             _ if room == Room::Buyer => (Rule::Drop, Room::Plain),
             _ => (Rule::Look, Room::Plain),

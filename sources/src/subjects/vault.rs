@@ -14,14 +14,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ionflux_schemas::key::PSEUDONYM_MIN;
+use ionflux_schemas::key::pseudonym;
 use ionflux_schemas::time::UtcMs;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use super::error::SubjectError;
 use super::keys::{Scope, Sought};
-use super::shelves::{Record, Shelves, What};
+use super::shelves::{ID_BYTES_MAX, Record, Shelves, What};
 use super::table::Kind;
 
 /// How many people a vault may know; each takes some 60 bytes of memory.
@@ -33,6 +33,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long somebody who was forgotten stays unknown, whatever is said of them: senders try again
 /// for hours, and files lie about for days.
 pub const FORGOTTEN_MS: i64 = 10 * 86_400_000;
+
+/// How many marks of people who stay unknown there may be: one for each id, kind and shop.
+pub const FORGOTTEN_MAX: usize = 1 << 20;
 
 /// What somebody is called, and what must be durable before it is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +123,8 @@ impl Vault {
     }
 
     /// What somebody is called; a new name for whom nobody knew. `None` for those who were
-    /// forgotten a short while ago, who stay unknown.
+    /// forgotten a short while ago, who stay unknown, and for what is no id: no text at all, or
+    /// more than a shelf takes.
     ///
     /// # Errors
     /// When there are too many people, or too much waits for the disk.
@@ -130,6 +134,9 @@ impl Vault {
         (kind, id): (Kind, &str),
         now: UtcMs,
     ) -> Result<Option<Name>, SubjectError> {
+        if !(1..=ID_BYTES_MAX).contains(&id.len()) {
+            return Ok(None);
+        }
         let sought = scope.person(kind, id);
         let mut index = self.shared.index();
         let people = index.people.len();
@@ -163,6 +170,16 @@ impl Vault {
     #[must_use]
     pub fn known(&self, sought: &Sought) -> Option<u64> {
         self.shared.index().people.get(&sought.name).map(|held| held.name)
+    }
+
+    /// Whether more people are kept unknown than so many.
+    #[must_use]
+    pub fn crowded(&self, most: usize, now: UtcMs) -> bool {
+        let mut index = self.shared.index();
+        if index.forgotten.len() >= most {
+            index.forgotten.retain(|_, until| *until > now);
+        }
+        index.forgotten.len() >= most
     }
 
     /// The id of somebody whom views show.
@@ -305,7 +322,7 @@ impl Shared {
     fn random(&self) -> Result<u64, SubjectError> {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes).map_err(|_| SubjectError::Random)?;
-        Ok(u64::from_le_bytes(bytes) % PSEUDONYM_MIN + PSEUDONYM_MIN)
+        Ok(pseudonym(u64::from_le_bytes(bytes)))
     }
 
     /// Writes what waits; what fails waits again, in front.

@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 
 use super::body;
 use super::record::{Outcome, Record, instant, unsupported};
-use super::{ads, order, refund, samples};
+use super::{ads, order, refund, samples, zone};
 use crate::reading::{Refusal, Setting};
 use crate::shopify::broken;
 use crate::shopify::record::field;
 use crate::shopify::scalar::Scalar;
-use crate::shopify::shape::Members;
+use crate::shopify::shape::{Members, trimmed};
 
 /// The shop that was asked.
 pub const SHOP: &str = "tiktok-shop-id";
@@ -105,7 +105,7 @@ pub fn decode(text: &str, told: &Told) -> Vec<Outcome> {
 }
 
 fn read(text: &str, told: &Told, depth: usize, outcomes: &mut Vec<Outcome>) {
-    let text = text.trim();
+    let text = trimmed(text);
     if depth > NESTING_MAX {
         return outcomes.push(Err(unsupported("answers nested too deep")));
     }
@@ -201,6 +201,9 @@ fn alone(text: &str, members: &Members<'_>, told: &Told) -> Outcome {
     let object = |name: &str| members.get(name).is_some_and(|value| value.get().starts_with('{'));
     if let Some((_, what)) = OTHERS.iter().find(|(name, _)| has(name)) {
         return Err(unsupported(what));
+    }
+    if let Some(name) = members.get(zone::MEMBER) {
+        return zone::decode(Scalar::of(name), told);
     }
     match () {
         () if object("payment") && has("line_items") => one_order(text, setting),

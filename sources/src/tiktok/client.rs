@@ -4,6 +4,7 @@
 //! secret are in no message; a token that has run out is renewed once and then the matter of a
 //! person.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::signature;
+use super::tokens::{self, Tokens};
 use super::transport::{Answer, CallError, Transport};
 use crate::clock::Clock;
 use crate::poller::Stop;
@@ -109,6 +111,10 @@ pub struct Client {
     asked: Asked,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
+    /// Where renewed tokens are kept, with a digest of the ones that were configured.
+    tokens: Option<(Tokens, String)>,
+    /// Tokens were renewed and are not kept yet.
+    unkept: bool,
 }
 
 struct Call<'a> {
@@ -135,7 +141,7 @@ struct Listed<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Tokens {
+struct Renewed {
     access_token: String,
     refresh_token: String,
 }
@@ -144,7 +150,22 @@ impl Client {
     /// A client of one shop.
     #[must_use]
     pub fn new(asked: Asked, credentials: Credentials, clock: Arc<dyn Clock>) -> Self {
-        Self { transport: Transport::new(asked.pause), asked, credentials, clock }
+        let transport = Transport::new(asked.pause);
+        Self { transport, asked, credentials, clock, tokens: None, unkept: false }
+    }
+
+    /// The same, keeping its tokens when it renews them, and taken up where it left off.
+    ///
+    /// # Errors
+    /// When what was kept cannot be read.
+    pub fn keeping(mut self, tokens: Tokens) -> io::Result<Self> {
+        let given = tokens::digest(&self.credentials);
+        if let Some((access_token, refresh_token)) = tokens.renewed(&given)? {
+            (self.credentials.access_token, self.credentials.refresh_token) =
+                (access_token, refresh_token);
+        }
+        self.tokens = Some((tokens, given));
+        Ok(self)
     }
 
     /// Orders by their ids, each the text of an object; those that are not found are left out.
@@ -203,6 +224,7 @@ impl Client {
 
     /// The data of an answer, after the token was renewed if it had run out.
     fn call(&mut self, call: &Call<'_>, stop: &Stop) -> Result<String, CallError> {
+        self.keep()?;
         match self.once(call, stop) {
             Err(CallError::Denied(why)) => {
                 if !self.renew(stop)? {
@@ -260,7 +282,7 @@ impl Client {
         let denied = |_| CallError::Denied(format!("{path}: the token was not renewed"));
         // Whatever is wrong with it, the token that was held is no good either.
         let data = data(path, &answer).map_err(denied)?;
-        let tokens: Tokens = serde_json::from_str(&data).unwrap_or_default();
+        let tokens: Renewed = serde_json::from_str(&data).unwrap_or_default();
         if tokens.access_token.is_empty() {
             return Ok(false);
         }
@@ -268,7 +290,21 @@ impl Client {
         if !tokens.refresh_token.is_empty() {
             self.credentials.refresh_token = Some(tokens.refresh_token);
         }
+        self.unkept = self.tokens.is_some();
+        self.keep()?;
         Ok(true)
+    }
+
+    /// Keeps renewed tokens; until that is done nothing else is asked, for a restart would be
+    /// without them.
+    fn keep(&mut self) -> Result<(), CallError> {
+        let Some((tokens, given)) = self.tokens.as_ref().filter(|_| self.unkept) else {
+            return Ok(());
+        };
+        let failed = |cause| CallError::Transient(format!("renewed tokens are not kept: {cause}"));
+        tokens.keep(given, &self.credentials).map_err(failed)?;
+        self.unkept = false;
+        Ok(())
     }
 }
 

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use ionflux_schemas::delivery::Delivery;
@@ -19,7 +18,9 @@ use super::delivery::{DEVELOPER_WEBHOOKS, SHOP_WEBHOOKS};
 use super::hints::Hints;
 use super::signature::{DeveloperApp, ShopApp};
 use super::webhook;
-use crate::doors::{Doors, header_of, refusal};
+use crate::doors::budget::Sender;
+use crate::doors::keyring::Keyring;
+use crate::doors::{Doors, Taken, header_of, refusal};
 
 /// The sources as metrics call them.
 const SHOP_LABEL: &str = "tiktok-shop";
@@ -33,21 +34,22 @@ pub type HintsOf = BTreeMap<(Id, Id), Hints>;
 #[derive(Clone)]
 struct ShopDoor {
     doors: Doors,
-    apps: Arc<BTreeMap<String, ShopApp>>,
+    apps: Arc<Keyring<ShopApp>>,
     hints: Arc<HintsOf>,
 }
 
 #[derive(Clone)]
 struct DeveloperDoor {
     doors: Doors,
-    apps: Arc<BTreeMap<String, DeveloperApp>>,
+    apps: Arc<Keyring<DeveloperApp>>,
     tolerance_s: i64,
 }
 
 /// `POST /webhooks/tiktok-shop/{workspace}`, with the app of each workspace.
 pub fn shops(doors: Doors, apps: BTreeMap<String, ShopApp>, hints: HintsOf) -> Router {
     doors.announce(SHOP_LABEL);
-    let door = ShopDoor { doors, apps: Arc::new(apps), hints: Arc::new(hints) };
+    let apps = Arc::new(Keyring::new(apps, ShopApp::default()));
+    let door = ShopDoor { doors, apps, hints: Arc::new(hints) };
     Router::new().route("/webhooks/tiktok-shop/{workspace}", post(shop)).with_state(door)
 }
 
@@ -55,17 +57,17 @@ pub fn shops(doors: Doors, apps: BTreeMap<String, ShopApp>, hints: HintsOf) -> R
 /// signature may be old.
 pub fn developers(doors: Doors, apps: BTreeMap<String, DeveloperApp>, tolerance_s: u32) -> Router {
     doors.announce(DEVELOPER_LABEL);
-    let door = DeveloperDoor { doors, apps: Arc::new(apps), tolerance_s: tolerance_s.into() };
+    let apps = Arc::new(Keyring::new(apps, DeveloperApp::default()));
+    let door = DeveloperDoor { doors, apps, tolerance_s: tolerance_s.into() };
     Router::new().route("/webhooks/tiktok/{workspace}", post(developer)).with_state(door)
 }
 
 async fn shop(
     State(door): State<ShopDoor>,
     Path(workspace): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
-    let taken = take_of_shop(&door, workspace, &headers, body).await;
+    let taken = take_of_shop(&door, workspace, request).await;
     let answer = taken.map_or_else(|refused| *refused, |()| StatusCode::OK.into_response());
     door.doors.count(SHOP_LABEL, &answer);
     answer
@@ -74,23 +76,22 @@ async fn shop(
 async fn take_of_shop(
     door: &ShopDoor,
     workspace: String,
-    headers: &HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<(), Box<Response>> {
-    // Before a byte of the body is taken, and one answer for an unknown workspace and a bad
-    // signature: nobody learns who is a customer.
-    let signature = header_of(headers, "authorization");
-    let (app, signature) = door.apps.get(&workspace).zip(signature).ok_or_else(forged)?;
-    let body = door.doors.body(body, WEBHOOK_BYTES_MAX).await?;
-    if !app.signed(&body.bytes, &signature) {
+    let (head, body) = request.into_parts();
+    let signature = header_of(&head.headers, "authorization").ok_or_else(forged)?;
+    let sender = Sender::Claimed { workspace: &workspace, peer: head.extensions.get().copied() };
+    let Taken { bytes, place: _place } = door.doors.body(sender, body, WEBHOOK_BYTES_MAX).await?;
+    // Whether there is such a workspace is not looked at before: nobody learns who is a customer.
+    if !door.apps.signed(&workspace, |app| app.signed(&bytes, &signature)) {
         return Err(forged());
     }
     door.doors.allow(&workspace, 1)?;
-    let kept = webhook::kept(&body.bytes);
+    let kept = webhook::kept(&bytes);
     let workspace = Id::from(workspace);
     let delivery = delivery(&door.doors, SHOP_WEBHOOKS, workspace.clone(), &kept);
     door.doors.keep(delivery).await?;
-    if let Some(hint) = webhook::hint(&body.bytes)
+    if let Some(hint) = webhook::hint(&bytes)
         && let Some(hints) = door.hints.get(&(workspace, hint.shop.clone()))
     {
         // Without room the next sweep finds the order.
@@ -102,10 +103,9 @@ async fn take_of_shop(
 async fn developer(
     State(door): State<DeveloperDoor>,
     Path(workspace): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
-    let taken = take_of_developer(&door, workspace, &headers, body).await;
+    let taken = take_of_developer(&door, workspace, request).await;
     let answer = taken.map_or_else(|refused| *refused, |()| StatusCode::OK.into_response());
     door.doors.count(DEVELOPER_LABEL, &answer);
     answer
@@ -114,19 +114,20 @@ async fn developer(
 async fn take_of_developer(
     door: &DeveloperDoor,
     workspace: String,
-    headers: &HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<(), Box<Response>> {
-    let signature = header_of(headers, "tiktok-signature");
-    let (app, signature) = door.apps.get(&workspace).zip(signature).ok_or_else(forged)?;
-    let body = door.doors.body(body, WEBHOOK_BYTES_MAX).await?;
-    let now_s = door.doors.clock.now().0 / 1_000;
-    if !app.signed(&body.bytes, &signature, now_s, door.tolerance_s) {
+    let (head, body) = request.into_parts();
+    let signature = header_of(&head.headers, "tiktok-signature").ok_or_else(forged)?;
+    let sender = Sender::Claimed { workspace: &workspace, peer: head.extensions.get().copied() };
+    let Taken { bytes, place: _place } = door.doors.body(sender, body, WEBHOOK_BYTES_MAX).await?;
+    let (now_s, tolerance_s) = (door.doors.clock.now().0 / 1_000, door.tolerance_s);
+    let fits = |app: &DeveloperApp| app.signed(&bytes, &signature, now_s, tolerance_s);
+    if !door.apps.signed(&workspace, fits) {
         return Err(forged());
     }
     door.doors.allow(&workspace, 1)?;
     let workspace = Id::from(workspace);
-    door.doors.keep(delivery(&door.doors, DEVELOPER_WEBHOOKS, workspace, &body.bytes)).await
+    door.doors.keep(delivery(&door.doors, DEVELOPER_WEBHOOKS, workspace, &bytes)).await
 }
 
 fn forged() -> Box<Response> {

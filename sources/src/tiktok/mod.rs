@@ -29,6 +29,8 @@ pub mod hints;
 
 pub mod client;
 
+pub mod tokens;
+
 pub mod transport;
 
 pub mod poller;
@@ -46,6 +48,8 @@ mod refund;
 mod samples;
 
 mod ads;
+
+mod zone;
 
 mod record;
 

@@ -179,6 +179,7 @@ fn taken_back(
         let unit = unit.id.id("a line")?;
         let line = order.lines.iter().find(|line| Some(&line.id) == unit.as_ref());
         lines.extend(line.map(|line| RefundLine {
+            line: Some(line.id.clone()),
             product: line.product.clone(),
             units: line.units,
             amount: line.gross - line.discounts,
@@ -187,7 +188,7 @@ fn taken_back(
     if lines.is_empty() || order.test {
         return Ok(None);
     }
-    lines.sort_by(|a: &RefundLine, b| (&a.product, a.amount).cmp(&(&b.product, b.amount)));
+    lines.sort_by(|a: &RefundLine, b| a.line.cmp(&b.line));
     let at = match instant(body.cancel_time, "cancel_time")? {
         Some(at) => at,
         None => instant(body.request_cancel_time, "request_cancel_time")?.unwrap_or(changed_at),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ionflux_schemas::delivery::Delivery;
 use ionflux_schemas::key::Id;
-use ionflux_schemas::time::UtcMs;
+use ionflux_schemas::time::{UtcMs, Zone};
 
 use super::api::SHOP;
 use super::body::Reversal;
@@ -22,7 +22,7 @@ use super::client::{Client, Filter, IDS_MAX, What};
 use super::delivery::SHOP_API;
 use super::hints::{Change, Hints};
 use super::transport::CallError;
-use super::trimmed;
+use super::{trimmed, zone};
 use crate::clock::Clock;
 use crate::cursor::Cursors;
 use crate::intake::Intake;
@@ -52,6 +52,8 @@ pub struct Shop {
     pub sweep_every_ms: i64,
     /// How far the first sweep reaches back, in seconds.
     pub backfill_s: i64,
+    /// The zone of its days; without one they stay as they are.
+    pub zone: Option<Zone>,
 }
 
 /// What a poller is connected to.
@@ -79,6 +81,22 @@ impl ShopPoller {
     #[must_use]
     pub fn new(shop: Shop, client: Client, ends: Ends) -> Self {
         Self { shop, client, ends, next_sweep: UtcMs(i64::MIN) }
+    }
+
+    /// Tells the shop's zone, once; again when it is another.
+    fn tell_zone(&mut self) -> Result<(), Ended> {
+        let Shop { workspace, shop, zone, .. } = &self.shop;
+        let Some(told) = zone else { return Ok(()) };
+        let name = format!("tiktok-shop/{workspace}/{shop}/timezone");
+        let known = self.ends.cursors.get(&name).map_err(Ended::of_cursor)?;
+        if known.as_deref() != Some(told.name()) {
+            let delivery = zone::delivery((workspace, shop), told, self.ends.clock.now());
+            let kept = self.ends.intake.deliver_blocking(delivery);
+            kept.map_err(|refused| Ended::Transient(refused.to_string()))?;
+            self.ends.cursors.set(&name, told.name()).map_err(Ended::of_cursor)?;
+        }
+        self.shop.zone = None;
+        Ok(())
     }
 
     /// Asks for the orders of hints.
@@ -220,7 +238,7 @@ impl ShopPoller {
 
 impl Poll for ShopPoller {
     fn poll(&mut self, stop: &Stop) -> Result<(), PollError> {
-        let round = self.hinted(stop).and_then(|()| {
+        let round = self.tell_zone().and_then(|()| self.hinted(stop)).and_then(|()| {
             let now = self.ends.clock.now();
             if now < self.next_sweep {
                 return Ok(());

@@ -3,9 +3,10 @@
 //! Invariant: what comes back of a unit is what it had sold for. The buyer gets back the price
 //! less TikTok's discount; the seller loses that discount too, for TikTok takes it back.
 //!
-//! Where the order comes in the same answer, the part of each unit is exact; without it, TikTok's
-//! discount is taken from what the return says of it. What was read with its order outranks what
-//! was read without, of the same change, so that it never matters which came first.
+//! Where the order comes in the same answer, the part of each unit is exact; without it, or where
+//! no line names its unit, TikTok's discount is taken from what the return says of it. What was
+//! read with its order outranks what was read without, of the same change, so that it never
+//! matters which came first.
 
 use ionflux_schemas::event::{Event, Refund, RefundLine};
 use ionflux_schemas::key::Id;
@@ -19,6 +20,7 @@ use crate::reading::Refusal;
 use crate::shopify::amounts::{Coin, bounded};
 use crate::shopify::record::field;
 use crate::shopify::scalar::Scalar;
+use crate::shopify::spread::spread;
 
 /// What is given back, final: by a return for money only it is so as soon as it is granted.
 const FINAL: [&str; 4] = [
@@ -114,60 +116,110 @@ fn goods(
     coin: Coin,
 ) -> Result<Goods, Refusal> {
     let whole = coin.plain(money.refund_subtotal, "the subtotal")?;
-    let (mut lines, mut told, mut named) = (Vec::new(), 0_i128, true);
-    for line in reversal.return_line_items.iter().flatten() {
-        let paid = line.refund_amount.as_ref().map(|money| money.refund_subtotal);
-        let paid = paid.map(|paid| coin.plain(paid, "the subtotal of a line")).transpose()?;
-        let paid = paid.flatten();
-        named &= paid.is_some();
-        let paid = paid.unwrap_or_default();
+    let items = reversal.return_line_items.as_deref().unwrap_or_default();
+    let units = items.iter().map(|item| Unit::of(item, order, coin));
+    let units = units.collect::<Result<Vec<_>, _>>()?;
+    let kept = money_only(reversal);
+    let (mut lines, mut told, mut platform) = (Vec::with_capacity(items.len()), 0_i128, 0_i128);
+    let paid = paid(items, &units, whole, coin)?;
+    for ((item, unit), paid) in items.iter().zip(&units).zip(paid) {
+        let id = item.order_line_item_id.id("a line")?.filter(|id| !id.is_empty());
+        let line = match unit {
+            Some(unit) => RefundLine { line: id, ..unit.taken(paid, kept)? },
+            None => RefundLine { line: id, product: None, units: 1, amount: paid },
+        };
         told += i128::from(paid);
-        let kept = money_only(reversal);
-        lines.push(taken(line, (paid, kept), order, coin)?);
+        platform += i128::from(line.amount) - i128::from(paid);
+        lines.push(line);
     }
-    // What lines do not say, the sum does.
-    let told = if named || whole.is_some() { told } else { 0 };
     let mut adjustment = whole.map_or(0, |whole| i128::from(whole) - told);
-    if order.is_none() {
+    let unknown = units.is_empty() || units.iter().any(Option::is_none);
+    if unknown && !order.is_some_and(free) {
+        let mut discount = 0_i128;
         for discounted in reversal.discount_amount.iter().flatten() {
-            let platform = discounted.product_platform_discount;
-            adjustment += i128::from(amount(coin, platform, "TikTok's discount")?);
+            let off = discounted.product_platform_discount;
+            discount += i128::from(amount(coin, off, "TikTok's discount")?);
         }
+        adjustment += (discount - platform).max(0);
     }
-    lines.sort_by(|a: &RefundLine, b| (&a.product, a.amount).cmp(&(&b.product, b.amount)));
+    lines.sort_by(|a: &RefundLine, b| (&a.line, a.amount).cmp(&(&b.line, b.amount)));
     Ok(Goods { lines, adjustment: bounded(adjustment, "the difference of the subtotals")? })
 }
 
-/// One unit taken back, for what it had sold for. Of money only, a part of the price takes no unit
-/// back: the buyer keeps it, for less.
-fn taken(
-    line: &ReversedLine<'_>,
-    (paid, kept): (i64, bool),
-    order: Option<&body::Order<'_>>,
+/// What the buyer gets back for each unit. What lines do not say, the sum does: it is shared out
+/// among them by what the buyer had paid, where the order tells that of all of them.
+fn paid(
+    items: &[ReversedLine<'_>],
+    units: &[Option<Unit>],
+    whole: Option<i64>,
     coin: Coin,
-) -> Result<RefundLine, Refusal> {
-    let wanted = line.order_line_item_id.text();
-    let free = order
-        .is_some_and(|order| order.is_replacement_order.flag() || order.is_exchange_order.flag());
-    let units = order.and_then(|order| order.line_items.as_deref()).unwrap_or_default();
-    let unit = wanted.and_then(|wanted| units.iter().find(|unit| is(unit.id, &wanted)));
-    let Some(unit) = unit else {
-        return Ok(RefundLine { product: None, units: 1, amount: paid });
-    };
-    let product = unit.product_id.id("a product")?;
-    let of = |scalar, what| Ok::<_, Refusal>(i128::from(amount(coin, scalar, what)?));
-    let price = of(unit.original_price, "the price of a line")?;
-    let price = price - of(unit.seller_discount, "the seller's discount on a line")?;
-    let buyer = price - of(unit.platform_discount, "TikTok's discount on a line")?;
-    let paid = i128::from(paid);
-    let exact = match paid {
-        // No revenue, so that only money can go back.
-        _ if free => paid,
-        // Paid for by TikTok alone.
-        _ if buyer <= 0 => price.max(0),
-        _ if paid >= buyer => price + paid - buyer,
-        _ => div_half_even(paid * price, buyer).unwrap_or(paid),
-    };
-    let units = i32::from(!(kept && paid < buyer));
-    Ok(RefundLine { product, units, amount: bounded(exact, "a line")? })
+) -> Result<Vec<i64>, Refusal> {
+    let (mut paid, mut weights) = (Vec::with_capacity(items.len()), Vec::new());
+    let mut rest = whole.unwrap_or_default();
+    let mut known = true;
+    for (item, unit) in items.iter().zip(units) {
+        let said = item.refund_amount.as_ref().map(|money| money.refund_subtotal);
+        let said = said.map(|said| coin.plain(said, "the subtotal of a line")).transpose()?;
+        let said = said.flatten();
+        known &= said.is_some() || unit.is_some();
+        let buyer = unit.as_ref().map_or(0, |unit| unit.buyer);
+        weights.push(if said.is_some() { 0 } else { bounded(buyer, "a line")? });
+        rest = rest.saturating_sub(said.unwrap_or_default());
+        paid.push(said.unwrap_or_default());
+    }
+    if known && rest > 0 {
+        let parts = spread(rest, &weights);
+        paid.iter_mut().zip(parts).for_each(|(paid, part)| *paid += part);
+    }
+    Ok(paid)
+}
+
+/// Whether an order brought no revenue.
+fn free(order: &body::Order<'_>) -> bool {
+    order.is_replacement_order.flag() || order.is_exchange_order.flag()
+}
+
+/// A unit of the order: what it had sold for, and what its buyer paid of that.
+struct Unit {
+    product: Option<Id>,
+    price: i128,
+    buyer: i128,
+    free: bool,
+}
+
+impl Unit {
+    /// The unit a line names, as the order has it.
+    fn of(
+        line: &ReversedLine<'_>,
+        order: Option<&body::Order<'_>>,
+        coin: Coin,
+    ) -> Result<Option<Self>, Refusal> {
+        let wanted = line.order_line_item_id.text();
+        let units = order.and_then(|order| order.line_items.as_deref()).unwrap_or_default();
+        let unit = wanted.and_then(|wanted| units.iter().find(|unit| is(unit.id, &wanted)));
+        let Some(unit) = unit else { return Ok(None) };
+        let of = |scalar, what| Ok::<_, Refusal>(i128::from(amount(coin, scalar, what)?));
+        let price = of(unit.original_price, "the price of a line")?;
+        let price = price - of(unit.seller_discount, "the seller's discount on a line")?;
+        let buyer = price - of(unit.platform_discount, "TikTok's discount on a line")?;
+        let product = unit.product_id.id("a product")?;
+        Ok(Some(Self { product, price, buyer, free: order.is_some_and(free) }))
+    }
+
+    /// The unit taken back, for what it had sold for. Of money only, a part of the price takes no
+    /// unit back: the buyer keeps it, for less.
+    fn taken(&self, paid: i64, kept: bool) -> Result<RefundLine, Refusal> {
+        let (price, buyer, paid) = (self.price, self.buyer, i128::from(paid));
+        let exact = match paid {
+            // No revenue, so that only money can go back.
+            _ if self.free => paid,
+            // Paid for by TikTok alone.
+            _ if buyer <= 0 => price.max(0),
+            _ if paid >= buyer => price + paid - buyer,
+            _ => div_half_even(paid * price, buyer).unwrap_or(paid),
+        };
+        let units = i32::from(!(kept && paid < buyer));
+        let (product, amount) = (self.product.clone(), bounded(exact, "a line")?);
+        Ok(RefundLine { line: None, product, units, amount })
+    }
 }

@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::doors::keyring::Keys;
+
 /// The most secrets one app may have at once: one in use, and those being rotated out.
 pub const SECRETS_MAX: usize = 8;
 /// The longest `TikTok-Signature` that is looked at.
@@ -61,7 +63,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The app of one workspace on TikTok Shop: its key, and its secrets.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ShopApp {
     key: Box<str>,
     secrets: Vec<Key>,
@@ -88,6 +90,12 @@ impl ShopApp {
     }
 }
 
+impl Keys for ShopApp {
+    fn keys(&mut self) -> &mut Vec<Key> {
+        &mut self.secrets
+    }
+}
+
 impl fmt::Debug for ShopApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "app {} with {} secrets", self.key, self.secrets.len())
@@ -95,7 +103,7 @@ impl fmt::Debug for ShopApp {
 }
 
 /// The app of one workspace on TikTok for Developers.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DeveloperApp {
     secrets: Vec<Key>,
 }
@@ -124,6 +132,12 @@ impl DeveloperApp {
         let at = at_s.to_string();
         let signature = sign(&self.secrets, &[at.as_bytes(), b".", body])?;
         Some(format!("t={at},s={signature}"))
+    }
+}
+
+impl Keys for DeveloperApp {
+    fn keys(&mut self) -> &mut Vec<Key> {
+        &mut self.secrets
     }
 }
 

@@ -3,7 +3,7 @@
 use ionflux_sources::conformance::{Described, Meant, Sample};
 use ionflux_sources::shopify::delivery::SOURCE;
 
-const REDACTED: &str = r#"{"shop_id":954889,"shop_domain":"a.myshopify.com",
+const REDACTED: &str = r#"{"shop_id":954889,"shop_domain":"acme.myshopify.com",
     "customer":{"id":191167},"orders_to_redact":[299938,280263]}"#;
 
 const REFUNDED: &str = include_str!("../../fixtures/shopify/order_with_refunds.json");
@@ -18,7 +18,7 @@ fn body(fixture: &str) -> Vec<u8> {
 fn sample(name: &'static str, topic: &'static str, meant: Meant, body: Vec<u8>) -> Sample {
     let headers = vec![
         ("x-shopify-topic", topic),
-        ("x-shopify-shop-domain", "a.myshopify.com"),
+        ("x-shopify-shop-domain", "acme.myshopify.com"),
         ("x-shopify-api-version", "2025-10"),
         ("x-shopify-webhook-id", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"),
         ("x-shopify-triggered-at", "2026-03-01T09:30:00Z"),
@@ -82,7 +82,7 @@ pub fn admin() -> Described {
     let samples = vec![
         told("an order", "order", Meant::Good(2), NODE),
         told("a product", "product", Meant::Good(2), PRODUCT),
-        told("the shop", "shop", Meant::Good(1), SHOP),
+        told("the shop", "shop", Meant::Good(2), SHOP),
         told("half an order", "order", Meant::Broken, &NODE[..200]),
         told("a line of no order", "stray", Meant::Broken, "{\"id\":1}"),
         told("an order without anything", "order", Meant::Broken, "{\"id\":1}"),

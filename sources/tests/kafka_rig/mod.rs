@@ -28,7 +28,8 @@ use ionflux_sources::poller::Poller;
 use ionflux_sources::registry::Registry;
 use prometheus::Registry as Metrics;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How long anything is waited for.
@@ -43,6 +44,9 @@ pub fn broker() -> Option<String> {
     }
     found
 }
+
+/// The one shop of a rig's workspace.
+pub const SHOP: &str = "acme.myshopify.com";
 
 /// Waits until something holds.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
@@ -70,13 +74,28 @@ impl Rig {
     /// A fresh topic; none if there is no broker.
     pub fn new(partitions: i32) -> Option<Self> {
         let brokers = broker()?;
+        let connection = plain(&brokers);
+        Some(Self::on(brokers, partitions, |topic| {
+            let step = Step::Create(topic.to_owned(), Topic { partitions, ..Topic::default() });
+            Admin::new(&connection).unwrap().apply(&step).unwrap();
+        }))
+    }
+
+    /// A fresh topic of the client library's own broker, which answers with errors when told to.
+    pub fn of_errors(partitions: i32) -> (MockCluster<'static, DefaultProducerContext>, Self) {
+        let cluster = MockCluster::new(1).unwrap();
+        let rig = Self::on(cluster.bootstrap_servers(), partitions, |topic| {
+            cluster.create_topic(topic, partitions, 1).unwrap();
+        });
+        (cluster, rig)
+    }
+
+    fn on(brokers: String, partitions: i32, create: impl FnOnce(&str)) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let topic = format!("ionflux.shopify.workspace_{id}.events_raw");
-        let connection = plain(&brokers);
-        let fresh = Topic { partitions, ..Topic::default() };
-        Admin::new(&connection).unwrap().apply(&Step::Create(topic.clone(), fresh)).unwrap();
-        let producer = connection.client().create().unwrap();
-        Some(Self { brokers, id, topic, partitions, producer })
+        create(&topic);
+        let producer = plain(&brokers).client().create().unwrap();
+        Self { brokers, id, topic, partitions, producer }
     }
 
     /// The workspace that the topic's name says.
@@ -185,7 +204,8 @@ pub fn be_a_child() {
 fn options(connection: Connection, id: &str, instance: Option<String>) -> Options {
     let patterns = vec!["ionflux.shopify.workspace_{workspace}.events_raw".parse().unwrap()];
     let (group, workspaces) = (id.to_owned(), vec![id.to_owned()]);
-    Options { connection, group, instance, session_ms: 6_000, patterns, workspaces }
+    let shops = BTreeMap::from([(id.to_owned(), SHOP.to_owned())]);
+    Options { connection, group, instance, session_ms: 6_000, patterns, workspaces, shops }
 }
 
 /// A member with its journal.

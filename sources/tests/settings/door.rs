@@ -183,6 +183,38 @@ fn history_keeps_every_change_in_order() {
 }
 
 #[test]
+fn what_is_deleted_is_taken_back_from_now_on() {
+    let bench = Bench::new();
+    let costs = json!([
+        {"sku": "A/1", "cost": "12.50", "currency": "EUR", "valid_from": "2026-01-01T00:00:00Z"},
+        {"sku": "A/1", "shop": "a.myshopify.com", "cost": "9.00", "currency": "EUR"},
+    ]);
+    assert_eq!(bench.put("product-costs", &costs).0, 200);
+    bench.clock.advance(60_000);
+    let delete = |path: &str, token: &str| {
+        bench.ask("DELETE", &format!("/v1/config/product-costs/{path}"), (token, ""), b"")
+    };
+    assert_eq!(delete("sku:A%2F1", "").0, 401);
+    assert_eq!(delete("sku:A%2F1", "two").0, 404, "another workspace's");
+    assert_eq!(delete("sku:B", "one").0, 404);
+    assert_eq!(delete("sku:A%2F1?at=2026-01-01T00:00:00Z", "one").0, 400);
+    assert_eq!(bench.counted.deliveries().len(), 1);
+    let (status, answer) = delete("sku:A%2F1", "one");
+    let expected = json!([{"name": "sku:A/1", "shop": "", "valid_from": "2026-03-01T00:01:00.002Z",
+        "valid_until": null, "removed": true}]);
+    assert_eq!((status, &answer["settings"]), (200, &expected));
+    let now = "product-costs?at=2026-03-01T00:02:00Z";
+    assert_eq!(held(&bench.get(&format!("/{now}")), "settings"), []);
+    assert_eq!(held(&bench.get(&format!("/{now}&shop=a.myshopify.com")), "settings").len(), 1);
+    let before = bench.get("/product-costs?at=2026-02-01T00:00:00Z");
+    assert_eq!(held(&before, "settings")[0].1["cost"], "12.50");
+    assert_eq!(held(&bench.get("/product-costs/history"), "changes").len(), 2);
+    assert_eq!(delete("sku:A%2F1", "one").0, 404, "it is taken back already");
+    assert_eq!(delete("sku:A%2F1?shop=31", "one").0, 400, "a number is no name");
+    assert_eq!(delete("sku:A%2F1?shop=A.myshopify.com.", "one").0, 200);
+}
+
+#[test]
 fn settings_come_in_pages() {
     let bench = Bench::new();
     let names = ["a", "a-b", "a/0", "a/b", "b"];
@@ -271,4 +303,20 @@ fn a_workspace_has_a_rate_and_another_has_its_own() {
     assert_eq!(bench.ask("PUT", "/v1/config/budgets", other, body.as_bytes()).0, 200);
     bench.clock.advance(1_000);
     assert_eq!(bench.put("budgets", &budget).0, 200);
+}
+
+#[test]
+fn a_shop_has_one_name_in_settings() {
+    let bench = Bench::new();
+    let cost = |shop: &str| json!({"sku": "A", "cost": "1", "shop": shop});
+    assert_eq!(bench.put("product-costs", &cost("https://A.myshopify.com")).0, 200);
+    for shop in ["a.myshopify.com", "A.MYSHOPIFY.COM."] {
+        let found = bench.get(&format!("/product-costs?shop={shop}"));
+        assert_eq!(held(&found, "settings").len(), 1, "{shop}");
+        assert_eq!(found["shop"], "a.myshopify.com");
+    }
+    let (status, answer) = bench.put("product-costs", &cost("954889"));
+    assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!("shop")), "{answer}");
+    let path = "/v1/config/product-costs?shop=954889";
+    assert_eq!(bench.ask("GET", path, ("one", ""), b"").0, 400);
 }

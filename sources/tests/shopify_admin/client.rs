@@ -5,6 +5,7 @@ use std::time::Duration;
 use ionflux_sources::poller::{Poll, PollError, Stop};
 use ionflux_sources::shopify::admin::totals::facts;
 use ionflux_sources::shopify::admin::{AdminError, Token};
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, TOKEN};
 use crate::samples::order;
@@ -28,6 +29,34 @@ fn what_passes_is_tried_again_and_waited_for_as_told() {
     asked(&bench).unwrap();
     let waited: Vec<u64> = bench.waited().iter().map(Duration::as_secs).collect();
     assert_eq!(waited, [1, 2, 7, 2, 60, 8]);
+}
+
+#[test]
+fn what_is_throttled_waits_until_its_points_are_there() {
+    let throttled = |extensions: Value| {
+        let error = json!({ "message": "Throttled", "extensions": { "code": "THROTTLED" } });
+        json!({ "data": null, "errors": [error], "extensions": extensions }).to_string()
+    };
+    let status = |available: u64| {
+        let status = json!({ "maximumAvailable": 1000.0, "currentlyAvailable": available,
+            "restoreRate": 50.0 });
+        throttled(json!({ "cost": { "requestedQueryCost": 500, "throttleStatus": status } }))
+    };
+    // What is missing comes back at 50 points a second.
+    for (body, after, waited) in [
+        (status(100), None, 8),
+        (status(0), None, 10),
+        (status(100), Some("3"), 3),
+        // Others of the app took them between the answer and the next question.
+        (status(900), None, 1),
+        (throttled(json!({})), None, 60),
+    ] {
+        let bench = Bench::new();
+        let body: &'static str = body.leak();
+        bench.shop.state().mishaps.push_back(Mishap::Status(200, body, after));
+        asked(&bench).unwrap();
+        assert_eq!(bench.waited().first().map(Duration::as_secs_f64), Some(waited.into()));
+    }
 }
 
 #[test]

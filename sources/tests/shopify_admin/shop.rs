@@ -36,6 +36,10 @@ pub struct State {
     pub short: usize,
     /// The most points one query may cost.
     pub costly_above: u64,
+    /// Whether the token may see no customers.
+    pub hides_customers: bool,
+    /// The zone of its days.
+    pub zone: &'static str,
     /// Points in a full bucket, and every second.
     pub bucket: (u64, u64),
     /// What operations will say of themselves, one look after another; then they are done.
@@ -82,6 +86,8 @@ impl Shop {
             asked: Vec::new(),
             short: 0,
             costly_above: 1_000,
+            hides_customers: false,
+            zone: "Europe/Berlin",
             bucket: (1_000, 100),
             stages: VecDeque::new(),
             one_at_a_time: false,
@@ -149,6 +155,19 @@ fn cost(name: &str, variables: &Value) -> u64 {
     }
 }
 
+/// Takes the customers of a page away, and says so of each.
+fn hide_customers(answer: &mut Value) {
+    let mut errors = Vec::new();
+    let nodes = answer["data"]["orders"]["nodes"].as_array_mut().unwrap();
+    for (at, order) in nodes.iter_mut().enumerate() {
+        order["customer"] = Value::Null;
+        errors.push(json!({ "message": "Access denied for customer field.",
+            "path": ["orders", "nodes", at, "customer"],
+            "extensions": { "code": "ACCESS_DENIED" } }));
+    }
+    answer["errors"] = errors.into();
+}
+
 impl State {
     fn answer(&mut self, request: &Request) -> Response {
         if let Some(budget) = &mut self.budget {
@@ -212,7 +231,11 @@ impl State {
             return Response::new(status, refused("THROTTLED").to_string());
         }
         let data = self.data(name, variables);
-        Response::new(200, json!({ "data": data, "extensions": extensions }).to_string())
+        let mut answer = json!({ "data": data, "extensions": extensions });
+        if self.hides_customers && name == "OrdersPage" {
+            hide_customers(&mut answer);
+        }
+        Response::new(200, answer.to_string())
     }
 
     fn data(&mut self, name: &str, variables: &Value) -> Value {
@@ -220,7 +243,7 @@ impl State {
         let after = variables["after"].as_str();
         match name {
             "Shop" => json!({ "shop": { "myshopifyDomain": "acme.myshopify.com",
-                "ianaTimezone": "Europe/Berlin", "currencyCode": "EUR" } }),
+                "ianaTimezone": self.zone, "currencyCode": "EUR" } }),
             "Analytics" => json!({ "shopifyqlQuery": self.analytics }),
             "OrdersPage" => self.orders_page(variables),
             "OrderLines" | "OrderShipping" => {
@@ -282,6 +305,9 @@ impl State {
             return json!({ "bulkOperationRunQuery":
                 { "bulkOperation": null, "userErrors": [error] } });
         }
+        if self.hides_customers && query.contains("customer") {
+            self.stages.push_front(("FAILED", Some("ACCESS_DENIED")));
+        }
         let file = self.export(query);
         self.operations.push(Operation { query: query.to_owned(), file });
         let id = format!("gid://shopify/BulkOperation/{}", self.operations.len());
@@ -308,6 +334,9 @@ impl State {
                     children.push(child.to_string());
                 }
                 root.as_object_mut().unwrap().remove(*list);
+            }
+            if !query.contains("customer") {
+                root.as_object_mut().unwrap().remove("customer");
             }
             if let Some(refunds) = root["refunds"].as_array() {
                 let ids = refunds.iter().map(|refund| json!({ "id": refund["id"] }));

@@ -11,6 +11,8 @@ mod shopify;
 mod span;
 mod spend;
 
+pub(crate) use shopify::NO_SHOP;
+
 use std::sync::Arc;
 
 use ionflux_schemas::delivery::{Delivery, Position};
@@ -20,10 +22,13 @@ use ionflux_schemas::fault::{FaultKind, Place};
 use ionflux_schemas::key::{Id, ShopKey, Version, content_hash};
 use ionflux_schemas::time::UtcMs;
 
-use super::event::{Event, PAYLOAD, SHOPS, open};
+use super::event::{Event, PAYLOAD, named_shops, open};
 use super::fields::Fields;
 use crate::draft::delivered;
 use crate::reading::{Decoded, Refusal, Setting};
+use crate::shop;
+use crate::shopify::delivery::SOURCE as WEBHOOKS;
+use crate::shopify::record::field;
 
 /// The name of the source, and of the files that hold its events.
 pub const SOURCE: &str = "platform-events";
@@ -116,6 +121,30 @@ fn named(refusal: Refusal, id: Option<&str>, bytes: &[u8]) -> Refusal {
     Refusal { subject: subject.into(), ..refusal }
 }
 
+/// The Shopify webhook that an event wraps, as a delivery of its own; none where it wraps none.
+#[must_use]
+pub fn webhook_in(delivery: &Delivery) -> Option<Delivery> {
+    let text = std::str::from_utf8(&delivery.body).ok()?;
+    let event = open(text, &delivery.workspace).event.ok()?;
+    let parts: Vec<&str> = event.kind.split('.').collect();
+    let (&"shopify", parts) = parts.split_first()? else { return None };
+    let wrapped = shopify::wrapped(&event, parts).ok()??;
+    let test = wrapped.test.then(|| "true".into());
+    let named = [
+        ("x-shopify-topic", Some(wrapped.topic)),
+        ("x-shopify-shop-domain", wrapped.shop),
+        ("x-shopify-test", test),
+    ];
+    let named = named.into_iter();
+    Some(Delivery {
+        source: WEBHOOKS.into(),
+        workspace: delivery.workspace.clone(),
+        received_at: delivery.received_at,
+        headers: named.filter_map(|(name, text)| Some((name.into(), (*text?).into()))).collect(),
+        body: wrapped.body.as_bytes().into(),
+    })
+}
+
 fn tell(event: &Event<'_>, setting: &Setting) -> Result<Told, Refusal> {
     let parts: Vec<&str> = match event.kind.contains('.') {
         true => event.kind.split('.').collect(),
@@ -157,7 +186,12 @@ impl Draft<'_> {
     /// The shop it is about; without one it is about the workspace as a whole.
     fn shop(&self, payload: &Fields<'_>) -> Result<Option<Id>, Refusal> {
         let Self { event, setting, .. } = self;
-        let own = payload.text(&SHOPS)?.or_else(|| event.shop.clone());
+        let own = named_shops(payload)?;
+        let mut own: Vec<&str> = own.iter().chain(&event.shops).map(|name| &**name).collect();
+        if !own.is_empty() {
+            own.extend(shop::known(setting.shop.as_deref()));
+        }
+        let own = shop::first(own).map_err(|wrong| field(wrong.to_string()))?;
         let brand = || Ok(payload.text(&["brand_id"])?.or_else(|| event.brand.clone()));
         let named = own.map_or_else(brand, |own| Ok(Some(own)))?;
         Ok(named.or_else(|| setting.shop.clone()))

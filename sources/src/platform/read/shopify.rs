@@ -11,6 +11,8 @@ use super::{Told, payload};
 use crate::platform::event::Event;
 use crate::platform::fields::Fields;
 use crate::reading::{Refusal, Setting};
+use crate::shop;
+use crate::shopify::record::NAMELESS;
 use crate::shopify::webhook::{Webhook, records};
 
 /// Entities of event types, and what topics call them.
@@ -43,6 +45,10 @@ const VERBS: &[(&str, &str)] = &[
     ("data_requested", "data_request"),
 ];
 
+/// Why an event without a shop is refused; its readers may know more of where one could be.
+pub(crate) const NO_SHOP: &str = "the event names no shop: give it a shop_domain in payload_json, \
+                                  or name the shop with `ionflux faults replay --shop`";
+
 /// The longest topic and the longest name of a shop that are looked at.
 const HEADER_BYTES_MAX: usize = 512;
 
@@ -57,8 +63,41 @@ pub fn topic(entity: &str, verb: &str) -> Option<String> {
     Some(format!("{many}/{verb}"))
 }
 
+/// A webhook inside an event.
+pub struct Wrapped<'a> {
+    /// Its topic.
+    pub topic: Cow<'a, str>,
+    /// Its shop, where the wrapper or the envelope names one.
+    pub shop: Option<Cow<'a, str>>,
+    /// Whether it is a test.
+    pub test: bool,
+    triggered_at: Cow<'a, str>,
+    /// Its body.
+    pub body: Cow<'a, str>,
+}
+
 /// `ionflux.shopify.<entity>.<verb>`, and `ionflux.shopify.unmapped` with the topic in the payload
 pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Option<Told>, Refusal> {
+    let Some(wrapped) = wrapped(event, parts)? else { return Ok(None) };
+    let Wrapped { topic, shop, test, triggered_at, body } = &wrapped;
+    let webhook = Webhook {
+        topic: Some(topic),
+        shop: shop.as_deref(),
+        triggered_at: Some(triggered_at),
+        test: *test,
+        body,
+    };
+    let mut outcomes = records(&webhook, setting);
+    for refusal in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().err()) {
+        if *refusal.reason == *NAMELESS {
+            refusal.reason = NO_SHOP.into();
+        }
+    }
+    Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
+}
+
+/// The webhook that an event of such a type wraps.
+pub fn wrapped<'e>(event: &'e Event<'_>, parts: &[&str]) -> Result<Option<Wrapped<'e>>, Refusal> {
     let fields = payload(event)?;
     let headers = fields.object("headers", "payload_json.headers.")?;
     let header = |name: &str| headers.as_ref().and_then(|headers| headers.header(name));
@@ -71,9 +110,17 @@ pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Opti
         _ => None,
     };
     let Some(topic) = topic.map(Cow::Owned).or_else(raw) else { return Ok(None) };
-    let shop = header("shopify-shop-domain")
-        .or_else(|| fields.quoted(&["shop_domain", "shop", "shopify_shop_id", "shop_id"]))
-        .or_else(|| event.shop.as_deref().map(Cow::Borrowed));
+    let named = ["shop_domain", "shop", "shopify_shop_id", "shop_id"].map(|n| fields.quoted(&[n]));
+    let own = event.shops.iter().map(|name| Some(Cow::Borrowed(&**name)));
+    let mut shops = [header("shopify-shop-domain")].into_iter().chain(named).chain(own).flatten();
+    let first = shops.next();
+    // A number of the shop may stand before its name.
+    let shop = match &first {
+        Some(text) if shop::name(text).is_err() => {
+            shops.find(|text| shop::name(text).is_ok()).or(first)
+        }
+        _ => first,
+    };
     if [Some(&topic), shop.as_ref()].into_iter().flatten().any(|t| t.len() > HEADER_BYTES_MAX) {
         let why = format!("or its shop has more than {HEADER_BYTES_MAX} bytes");
         return Err(fields.refuse(FaultKind::Field, "topic", &why));
@@ -81,15 +128,8 @@ pub fn read(event: &Event<'_>, parts: &[&str], setting: &Setting) -> Result<Opti
     let triggered_at = header("shopify-triggered-at").or_else(|| beside(&["triggered_at"]));
     let triggered_at = triggered_at.unwrap_or_else(|| event.at.to_string().into());
     let test = header("shopify-test").is_some_and(|test| !test.eq_ignore_ascii_case("false"));
-    let webhook = Webhook {
-        topic: Some(&topic),
-        shop: shop.as_deref(),
-        triggered_at: Some(&triggered_at),
-        test,
-        body: inner.as_deref().unwrap_or(&event.payload),
-    };
-    let outcomes = records(&webhook, setting);
-    Ok(Some(Told { shop: shop.as_deref().map(Into::into), outcomes }))
+    let body = inner.unwrap_or_else(|| Cow::Borrowed(&event.payload));
+    Ok(Some(Wrapped { topic, shop, test, triggered_at, body }))
 }
 
 /// The body inside a wrapper: an object, or the text of one.

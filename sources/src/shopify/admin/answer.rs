@@ -1,12 +1,13 @@
 //! An answer of the Admin API: data, errors, and what the query cost.
 //!
-//! Invariant: an answer with errors is never taken for data; amounts and counts stay text.
+//! Invariant: an answer with errors is never taken for data, but where nothing is missing in it but
+//! customers; amounts and counts stay text.
 
 use ionflux_schemas::money::decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::short;
+use super::error::{SCOPES_NEEDED, short};
 use super::pace::Level;
 
 /// What an answer is, whatever was asked.
@@ -44,8 +45,25 @@ struct Status {
 struct GraphqlError {
     #[serde(default)]
     message: String,
+    path: Option<Vec<Box<RawValue>>>,
     extensions: Option<Code>,
 }
+
+impl GraphqlError {
+    /// Whether all that it denies is a customer: an order means the same without one.
+    fn of_a_customer(&self) -> bool {
+        let last = self.path.as_ref().and_then(|path| path.last());
+        self.code() == DENIED && last.is_some_and(|last| last.get() == "\"customer\"")
+    }
+
+    fn code(&self) -> &str {
+        let code = self.extensions.as_ref().and_then(|extensions| extensions.code.as_deref());
+        code.unwrap_or_default()
+    }
+}
+
+/// The code of what the token may not see.
+const DENIED: &str = "ACCESS_DENIED";
 
 #[derive(Deserialize)]
 struct Code {
@@ -94,18 +112,17 @@ impl Answer {
             return Verdict::Good;
         };
         // Before a query is even read, errors can be a plain text.
-        let Ok(errors) = serde_json::from_str::<Vec<GraphqlError>>(raw.get()) else {
+        let Ok(mut errors) = serde_json::from_str::<Vec<GraphqlError>>(raw.get()) else {
             return Verdict::Refused(short(raw.get()));
         };
+        if self.data.as_deref().is_some_and(|data| data.get() != "null") {
+            errors.retain(|error| !error.of_a_customer());
+        }
         if errors.is_empty() {
             return Verdict::Good;
         }
-        let code = |error: &GraphqlError| {
-            error.extensions.as_ref().and_then(|extensions| extensions.code.clone())
-        };
-        let codes: Vec<String> =
-            errors.iter().map(|error| code(error).unwrap_or_default()).collect();
-        let has = |wanted: &str| codes.iter().any(|code| code == wanted);
+        let codes: Vec<&str> = errors.iter().map(GraphqlError::code).collect();
+        let has = |wanted: &str| codes.contains(&wanted);
         let told = || {
             let messages: Vec<String> = errors.iter().map(|error| short(&error.message)).collect();
             short(&messages.join("; "))
@@ -113,9 +130,8 @@ impl Answer {
         let passing = ["THROTTLED", "INTERNAL_SERVER_ERROR", "TIMEOUT"];
         match () {
             () if has("MAX_COST_EXCEEDED") => Verdict::Costly(told()),
-            () if codes.iter().any(|code| !passing.contains(&code.as_str())) => {
-                Verdict::Refused(told())
-            }
+            () if has(DENIED) => Verdict::Refused(format!("{}; {SCOPES_NEEDED}", told())),
+            () if codes.iter().any(|code| !passing.contains(code)) => Verdict::Refused(told()),
             () if has("THROTTLED") => Verdict::Throttled,
             () => Verdict::Failed(told()),
         }
@@ -141,9 +157,35 @@ mod tests {
         assert_eq!(coded("THROTTLED"), Verdict::Throttled);
         assert_eq!(coded("MAX_COST_EXCEEDED"), Verdict::Costly("why".into()));
         assert_eq!(coded("INTERNAL_SERVER_ERROR"), Verdict::Failed("why".into()));
-        assert_eq!(coded("ACCESS_DENIED"), Verdict::Refused("why".into()));
+        let denied = coded("ACCESS_DENIED");
+        assert!(matches!(&denied, Verdict::Refused(why) if why.contains("read_orders")));
         assert_eq!(verdict(r#"[{"message":"no field"}]"#), Verdict::Refused("no field".into()));
         assert_eq!(verdict(r#""Not Found""#), Verdict::Refused(r#""Not Found""#.into()));
+    }
+
+    #[test]
+    fn data_is_taken_without_the_customers_that_are_denied_and_never_without_more() {
+        let verdict = |data: &str, paths: &[&str]| {
+            let error = |path: &&str| {
+                format!(
+                    r#"{{"message":"no","path":{path},"extensions":{{"code":"ACCESS_DENIED"}}}}"#
+                )
+            };
+            let errors: Vec<String> = paths.iter().map(error).collect();
+            let text = format!(r#"{{"data":{data},"errors":[{}]}}"#, errors.join(","));
+            serde_json::from_str::<Answer>(&text).unwrap().verdict()
+        };
+        let customer = r#"["orders","nodes",0,"customer"]"#;
+        assert_eq!(verdict("{}", &[customer, customer]), Verdict::Good);
+        for (data, paths) in [
+            ("null", &[customer][..]),
+            ("{}", &[customer, r#"["orders"]"#]),
+            ("{}", &[r#"["orders","nodes",0,"customer","id"]"#]),
+            ("{}", &["null"]),
+            ("{}", &["[]"]),
+        ] {
+            assert!(matches!(verdict(data, paths), Verdict::Refused(_)), "{data} {paths:?}");
+        }
     }
 
     #[test]

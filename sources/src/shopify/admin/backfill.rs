@@ -15,16 +15,15 @@ use std::time::Duration;
 
 use ionflux_schemas::time::{UtcMs, Zone};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::bulk;
 use super::courier::{Parcel, TOGETHER_MAX};
-use super::delivery::{PRODUCT, STRAY, THE_SHOP};
+use super::delivery::{PRODUCT, STRAY};
 use super::download::{Fetched, fetch};
-use super::error::AdminError;
+use super::error::{AdminError, SCOPES_NEEDED};
 use super::groups::{Group, Groups};
-use super::queries::{ORDERS_EXPORT, PRODUCTS_EXPORT, SHOP};
+use super::queries::{PRODUCTS_EXPORT, orders_export};
+use super::shop;
 use super::sweep::Sweep;
 use super::tools::Tools;
 
@@ -64,11 +63,20 @@ struct Place {
     step: Step,
     /// Exports of this stage that failed.
     failed: u32,
+    /// Whether the shop shows the app no customers: then they are not asked for.
+    #[serde(default)]
+    anonymous: bool,
 }
 
 impl Place {
     fn at(stage: Stage) -> Self {
-        Self { stage, step: Step::Start, failed: 0 }
+        Self { stage, step: Step::Start, failed: 0, anonymous: false }
+    }
+
+    /// The place after something was denied: once more without customers, who may be all that was.
+    fn denied(&self) -> Option<Self> {
+        let again = self.stage == Stage::Orders && !self.anonymous;
+        again.then(|| Self { anonymous: true, ..Self::at(self.stage) })
     }
 }
 
@@ -81,11 +89,6 @@ pub struct Backfill {
     pub folder: PathBuf,
     /// How much of an export is downloaded at once.
     pub piece_bytes: u64,
-}
-
-#[derive(Deserialize)]
-struct ShopAnswer {
-    shop: Box<RawValue>,
 }
 
 /// An operation's own number.
@@ -109,7 +112,10 @@ impl Backfill {
         let mut place = tools.place(NAME)?.unwrap_or(Place::at(Stage::Shop));
         while place.stage != Stage::Done {
             let next = match (place.stage, place.step.clone()) {
-                (Stage::Shop, _) => shop(tools)?,
+                (Stage::Shop, _) => {
+                    shop::ask_first(tools)?;
+                    after(Stage::Shop)
+                }
                 (_, Step::Start) => self.start(&place, tools)?,
                 (_, Step::Run { operation }) => self.run(&place, operation, tools)?,
                 (_, Step::Fetch { operation, read_at }) => {
@@ -119,12 +125,18 @@ impl Backfill {
                     self.deliver(&place, (operation, read_at, done), tools)?
                 }
             };
+            if next.anonymous && !place.anonymous {
+                let shop = &*tools.client.account().shop;
+                tracing::warn!(shop, "no customers are shown to the app: all count as guests");
+            }
             tools.move_to(NAME, &next)?;
             if next.stage != place.stage {
                 self.forget();
             }
             place = next;
         }
+        // What could not be removed, or was not before a crash.
+        self.forget();
         tools.say(String::new());
         Ok(())
     }
@@ -153,11 +165,16 @@ impl Backfill {
         fs::create_dir_all(&self.folder).map_err(failed)?;
         tools.say(format!("backfill: the shop is asked to export its {}", name(place.stage)));
         let export = match place.stage {
-            Stage::Products => PRODUCTS_EXPORT,
-            _ => ORDERS_EXPORT,
+            Stage::Products => PRODUCTS_EXPORT.into(),
+            _ => orders_export(!place.anonymous),
         };
         let now = tools.client.clock.now();
-        let started = bulk::start(tools.client, export, tools.stop)?;
+        let started = match bulk::start(tools.client, &export, tools.stop) {
+            Err(AdminError::Permanent(why)) if why.to_lowercase().contains("access denied") => {
+                return place.denied().ok_or(AdminError::Permanent(why));
+            }
+            started => started?,
+        };
         if place.stage == Stage::Orders {
             // What changes from now on may not be in the export.
             Sweep::begin_at(instant(started.created_at.as_deref()).unwrap_or(now), tools)?;
@@ -193,8 +210,8 @@ impl Backfill {
                 bulk::Stage::Failed { why, denied: true } => {
                     let shop = &tools.client.account().shop;
                     let what = name(place.stage);
-                    let reason = format!("{shop}: the export of its {what} {why}");
-                    return Err(AdminError::Permanent(reason));
+                    let reason = format!("{shop}: the export of its {what} {why}; {SCOPES_NEEDED}");
+                    return place.denied().ok_or(AdminError::Permanent(reason));
                 }
                 bulk::Stage::Failed { why, .. } => return self.failed(place, &why, tools),
             }
@@ -210,7 +227,7 @@ impl Backfill {
         let shop = tools.client.account().shop.clone();
         tracing::warn!(shop = &*shop, "the export of its {what} failed: {why}");
         if failed < TRIES_MAX {
-            return Ok(Place { failed, ..Place::at(place.stage) });
+            return Ok(Place { step: Step::Start, failed, ..place.clone() });
         }
         if place.stage == Stage::Orders {
             Sweep::begin_again(tools)?;
@@ -254,8 +271,8 @@ impl Backfill {
         let path = self.path(&operation);
         let disk = |cause: std::io::Error| AdminError::disk(&path.display().to_string(), &cause);
         if !path.exists() {
-            let step = Step::Fetch { operation, read_at };
-            return Ok(Place { step, ..place.clone() });
+            // Removed for somebody whom the shop forgets: only a fresh export is without them.
+            return Ok(Place { step: Step::Start, ..place.clone() });
         }
         let mut groups = Groups::open(&path).map_err(disk)?;
         for _ in 0..done {
@@ -293,14 +310,6 @@ fn after(stage: Stage) -> Place {
 
 fn instant(text: Option<&str>) -> Option<UtcMs> {
     UtcMs::parse(text?, &Zone::UTC).ok()
-}
-
-/// The shop's zone, for all time: a later one comes with the instant from which it holds.
-fn shop(tools: &mut Tools<'_>) -> Result<Place, AdminError> {
-    let ShopAnswer { shop } = tools.client.ask(&SHOP, &json!({}), tools.stop)?;
-    let (read_at, body) = (UtcMs(0), shop.get().as_bytes().to_vec());
-    tools.bring(vec![Parcel { kind: THE_SHOP, read_at, body }])?;
-    Ok(after(Stage::Shop))
 }
 
 /// Some groups, as many as are brought in together.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::account::Account;
 use super::answer::{Answer, Verdict};
-use super::error::{AdminError, short};
+use super::error::{AdminError, SCOPES_NEEDED, short};
 use super::pace::{Bucket, Patience};
 use super::queries::Query;
 use crate::clock::Clock;
@@ -190,8 +190,7 @@ impl Client {
         let reason = match status {
             401 | 403 => format!(
                 "the access token is refused (status {status}): the secret {token_name} must hold \
-                 a token of an app that is installed, with the scopes read_orders, read_products \
-                 and read_reports"
+                 a token of an app that is installed; {SCOPES_NEEDED}"
             ),
             404 => format!("there is no Admin API {version} at its base_url (status 404)"),
             402 | 423 => format!("the shop is closed or frozen (status {status})"),

@@ -14,7 +14,7 @@ use crate::draft::delivered;
 use crate::reading::{Decoded, Refusal, Setting};
 use crate::shopify::body;
 use crate::shopify::delivery::named;
-use crate::shopify::entities::{self, Beside};
+use crate::shopify::entities::{self, Beside, store};
 use crate::shopify::record::{Outcome, Record, field};
 use crate::shopify::webhook::parse;
 use crate::shopify::{order, zone};
@@ -68,7 +68,10 @@ fn outcomes(body: &[u8], kind: &str, record: &Record<'_>) -> Result<Vec<Outcome>
     match kind {
         ORDER => Ok(order::decode(&parse::<body::Order<'_>>(text)?, record)),
         PRODUCT => entities::decode(Beside::Product, text, record),
-        THE_SHOP => Ok(vec![zone::decode(&parse::<body::Shop<'_>>(text)?, record)]),
+        THE_SHOP => {
+            let shop: body::Shop<'_> = parse(text)?;
+            Ok(vec![zone::told(&shop, record), store::settings(&shop, record)])
+        }
         STRAY => {
             // What is no JSON says so; what is, is at least no order and no product.
             for line in text.lines() {

@@ -6,6 +6,11 @@ use thiserror::Error;
 
 use crate::poller::PollError;
 
+/// What an app needs to be asked for everything.
+pub(super) const SCOPES_NEEDED: &str = "the app needs the scopes read_orders, read_all_orders, \
+    read_products and, for reconcile, read_reports; without read_customers every buyer counts as \
+    a guest";
+
 /// Why something asked of a shop did not come.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AdminError {

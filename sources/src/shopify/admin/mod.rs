@@ -3,7 +3,8 @@
 //! ```text
 //! backfill   shop ─▶ orders ─▶ products      bulk operation ─▶ file ─▶ groups ─┐
 //! sweep      orders by updated_at, page by page, every 15 minutes ─────────────┼─▶ intake
-//! nightly    the same over seven days ─────────────────────────────────────────┘
+//! nightly    the same over seven days ─────────────────────────────────────────┤
+//! shop       its zone and its currency, at the start and nightly ──────────────┘
 //! reconcile  the shop's own daily totals, beside ours
 //! ```
 //!
@@ -28,6 +29,8 @@ mod node;
 mod pace;
 pub mod poll;
 mod queries;
+mod shop;
+
 mod sweep;
 mod tools;
 pub mod totals;

@@ -1,4 +1,5 @@
-//! A shop that is asked in rounds: the backfill until it is done, then sweeps.
+//! A shop that is asked in rounds: for itself at first and every night, the backfill until it is
+//! done, then sweeps.
 //!
 //! Invariant: what one part cannot do now does not keep another from its work, and the first
 //! failure is what the round says of itself.
@@ -13,6 +14,7 @@ use super::courier::Courier;
 use super::download::PIECE_BYTES;
 use super::error::AdminError;
 use super::gather::Sizes;
+use super::shop;
 use super::sweep::Sweep;
 use super::tools::{Progress, Tools};
 use crate::cursor::Cursors;
@@ -27,6 +29,8 @@ pub struct Admin {
     sizes: Sizes,
     backfill: Option<Backfill>,
     progress: Progress,
+    /// The day on which the shop was asked for itself.
+    asked_on: Option<i64>,
 }
 
 impl Admin {
@@ -37,7 +41,7 @@ impl Admin {
     pub fn new(client: Client, intake: Intake, cursors: Cursors) -> io::Result<Self> {
         let courier = Courier::new(intake, client.account())?;
         let (sizes, progress) = (Sizes::default(), Arc::new(Mutex::new(String::new())));
-        Ok(Self { client, courier, cursors, sizes, backfill: None, progress })
+        Ok(Self { client, courier, cursors, sizes, backfill: None, progress, asked_on: None })
     }
 
     /// The same shop, whose past is read first. Its exports are kept in a folder of its own while
@@ -69,17 +73,28 @@ impl Admin {
             progress: &self.progress,
             stop,
         };
-        if let Some(backfill) = &self.backfill {
-            let filled = backfill.advance(&mut tools);
-            if filled.is_err() && (stop.asked() || !Backfill::orders_done(&tools)?) {
-                return filled;
-            }
-            let swept = Sweep::round(&mut tools).and_then(|()| Sweep::nightly(&mut tools));
-            return filled.and(swept);
+        let today = tools.today();
+        let told = match self.asked_on {
+            Some(day) if day >= today => Ok(()),
+            _ => shop::ask(&mut tools),
+        };
+        if told.is_ok() {
+            self.asked_on = Some(today);
+        } else if stop.asked() {
+            return told;
         }
-        Sweep::round(&mut tools)?;
-        Sweep::nightly(&mut tools)
+        told.and(orders(self.backfill.as_ref(), &mut tools))
     }
+}
+
+/// The orders there were, and those that changed.
+fn orders(backfill: Option<&Backfill>, tools: &mut Tools<'_>) -> Result<(), AdminError> {
+    let filled = backfill.map_or(Ok(()), |backfill| backfill.advance(tools));
+    if filled.is_err() && (tools.stop.asked() || !Backfill::orders_done(tools)?) {
+        return filled;
+    }
+    let swept = Sweep::round(tools).and_then(|()| Sweep::nightly(tools));
+    filled.and(swept)
 }
 
 impl Poll for Admin {

@@ -4,6 +4,8 @@
 //! and says whether it goes on. Bulk exports and pages ask for the same fields, so that an order
 //! means the same however it came.
 
+use std::borrow::Cow;
+
 /// A query, with what messages call it and what it costs until the shop has said so.
 pub struct Query {
     /// What it asks for, in words.
@@ -146,7 +148,7 @@ pub const BULK_LOOK: Query = Query {
 };
 
 /// Every order there is, as a bulk operation exports them.
-pub const ORDERS_EXPORT: &str = concat!(
+const ORDERS_EXPORT: &str = concat!(
     "{ orders { edges { node { ",
     order!(),
     " lineItems { edges { node { ",
@@ -155,6 +157,14 @@ pub const ORDERS_EXPORT: &str = concat!(
     shipping!(),
     " } } } } } } }"
 );
+
+/// The same, of a shop that shows the app no customers.
+pub fn orders_export(customers: bool) -> Cow<'static, str> {
+    match customers {
+        true => ORDERS_EXPORT.into(),
+        false => ORDERS_EXPORT.replace("customer { id } ", "").into(),
+    }
+}
 
 /// Every product there is, as a bulk operation exports them.
 pub const PRODUCTS_EXPORT: &str = concat!(

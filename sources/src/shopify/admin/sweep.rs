@@ -26,8 +26,6 @@ const NIGHTLY: Duration = Duration::from_secs(7 * 86_400);
 const PAGES_MAX: usize = 2_000;
 /// Before any shop's first order: 2000-01-01.
 const BEGINNING: UtcMs = UtcMs(946_684_800_000);
-/// A day.
-const DAY_MS: i64 = 86_400_000;
 
 /// The names of the cursors.
 const NAME: &str = "sweep";
@@ -116,7 +114,7 @@ impl Sweep {
     /// Once a day, one sweep of the last seven days.
     pub fn nightly(tools: &mut Tools<'_>) -> Result<(), AdminError> {
         let now = tools.client.clock.now();
-        let day = now.0.div_euclid(DAY_MS);
+        let day = tools.today();
         let night = tools.place::<Night>(NIGHTLY_NAME)?;
         let open = match night {
             Some(Night { open: Some(open), .. }) => open,

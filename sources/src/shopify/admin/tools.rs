@@ -16,6 +16,9 @@ use super::gather::{Gathered, Gatherer, Sizes};
 use crate::cursor::Cursors;
 use crate::poller::Stop;
 
+/// A day.
+const DAY_MS: i64 = 86_400_000;
+
 /// What is shared with whoever shows how far a backfill is.
 pub type Progress = Arc<Mutex<String>>;
 
@@ -36,6 +39,11 @@ pub struct Tools<'t> {
 }
 
 impl Tools<'_> {
+    /// Today, as days since 1970: nightly work is done once in each.
+    pub fn today(&self) -> i64 {
+        self.client.clock.now().0.div_euclid(DAY_MS)
+    }
+
     /// Says how far we are; empty when there is nothing to say.
     pub fn say(&self, progress: String) {
         if !progress.is_empty() {

@@ -19,6 +19,7 @@ use csv::{ByteRecord, Position};
 use ionflux_schemas::letter::Letter;
 
 use self::columns::Columns;
+pub(crate) use self::order::buyer_of;
 use self::table::Table;
 use super::framing::DOCUMENT_BYTES_MAX;
 use super::webhook_file::{Reader, stopped};

@@ -13,7 +13,7 @@ use csv::StringRecord;
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::event::{Event, Order, OrderLine, Refund};
 use ionflux_schemas::fault::FaultKind;
-use ionflux_schemas::key::{Id, content_hash};
+use ionflux_schemas::key::{ADDRESSED, Id, content_hash};
 use ionflux_schemas::time::UtcMs;
 
 use super::columns::{Column, Columns};
@@ -65,6 +65,12 @@ pub fn decode(rows: &[StringRecord], columns: &Columns, setting: &Setting) -> Ou
         code => Currency::parse(code).map_err(|error| wrong(error.to_string()))?,
     };
     Rows { rows, first, columns, setting, coin: Coin(currency) }.read()
+}
+
+/// The id of a buyer of whom the export has only an address: a hash of it.
+pub fn buyer_of(address: &str) -> Id {
+    let address = address.trim().to_lowercase();
+    format!("{ADDRESSED}{:032x}", content_hash(address.as_bytes())).into()
 }
 
 impl Rows<'_> {
@@ -189,9 +195,8 @@ impl Rows<'_> {
 
     /// The buyer, by a hash of the address: enough to know them again, without keeping it.
     fn customer(&self) -> Option<Id> {
-        let email = self.cell(Column::Email).to_lowercase();
-        let hash = || format!("email-{:032x}", content_hash(email.as_bytes()));
-        (!email.is_empty()).then(|| hash().into())
+        let email = self.cell(Column::Email);
+        (!email.trim().is_empty()).then(|| buyer_of(email))
     }
 
     fn lines(&self) -> Result<Lines, Refusal> {
