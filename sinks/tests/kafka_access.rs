@@ -67,6 +67,30 @@ async fn a_topic_that_is_made_again_is_due_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_move_whole_when_a_topic_gets_more_partitions() {
+    let Some(cluster) = Cluster::new().await else { return };
+    let rows = |units: i64| -> Vec<Change> {
+        let row = |at: i64| Row(vec![Value::text(format!("w{at}")), Value::Int(units)]);
+        (0..50).map(|at| Change { old: None, new: Some(row(at)) }).collect()
+    };
+    let whole = |to: u64, changes| Outgoing { views: vec![(&COUNTS, changes)], ..counts(None, to) };
+    let topic = cluster.topic("conformance_counts");
+    let mut sink = cluster.sink_of(&[&COUNTS]);
+    sink.write(&whole(1, rows(1))).await.unwrap();
+    cluster.grow(&topic, 5).await;
+    // The session that is under way keeps keys where they are; the next one begins anew.
+    sink.write(&whole(2, rows(2))).await.unwrap();
+    assert!(cluster.folded(&topic).values().all(|seen| seen.partition < 2));
+    let mut next = cluster.sink_of(&[&COUNTS]);
+    assert_eq!(next.resume().await.unwrap(), None);
+    next.write(&whole(3, rows(3))).await.unwrap();
+    let held = cluster.folded(&topic);
+    assert_eq!(held.len(), 50);
+    assert!(held.values().all(|seen| seen.json()["units"] == 3));
+    assert!(held.values().any(|seen| seen.partition > 1), "nothing moved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_in_the_place_of_a_mark_is_refused() {
     let Some(cluster) = Cluster::new().await else { return };
     cluster.sink_of(&[&COUNTS]).write(&counts(None, 1)).await.unwrap();

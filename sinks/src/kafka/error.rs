@@ -58,9 +58,14 @@ impl ProducerContext for Heard {
 }
 
 impl Heard {
+    /// Whether the login was refused.
+    pub(super) fn refused(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// What the error of a step means.
     pub(super) fn failed(&self, step: &str, error: KafkaError) -> SinkError {
-        if self.0.load(Ordering::Relaxed) {
+        if self.refused() {
             let what = format!("Kafka: {step}: the login is refused; check user and password");
             return SinkError::permanent(what).caused_by(error);
         }

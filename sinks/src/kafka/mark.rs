@@ -1,7 +1,7 @@
 //! How far the topics are, as the marks topic holds it.
 //!
 //! Invariant: a mark counts only for topics written as these options write them: what another
-//! format, another version or another choice of views left is due a snapshot.
+//! format, another version or another choice of views or partitions left is due a snapshot.
 
 use ionflux_schemas::key::content_hash;
 use ionflux_schemas::time::{Epoch, UtcMs};
@@ -23,8 +23,12 @@ struct Written {
     layout: String,
 }
 
-/// How the topics are written, as a hash: the format, the envelope, the views and their versions.
-pub(super) fn layout(config: &KafkaConfig, views: &[&'static View]) -> String {
+/// How the topics are written, as a hash: the format, the envelope, the views with their versions
+/// and the number of partitions of each.
+pub(super) fn layout<'a>(
+    config: &KafkaConfig,
+    views: impl Iterator<Item = (&'a View, i32)>,
+) -> String {
     let format = match config.format {
         Format::Json => "json",
         Format::Avro => "avro",
@@ -33,7 +37,8 @@ pub(super) fn layout(config: &KafkaConfig, views: &[&'static View]) -> String {
         Envelope::Upsert => "upsert",
         Envelope::Debezium => "debezium",
     };
-    let mut names: Vec<String> = views.iter().map(|view| format!("{view:?}")).collect();
+    let named = |(view, partitions)| format!("{view:?}/{partitions}");
+    let mut names: Vec<String> = views.map(named).collect();
     names.sort();
     let text = format!("{format} {envelope} {}", names.join(" "));
     format!("{:032x}", content_hash(text.as_bytes()))
@@ -69,10 +74,12 @@ mod tests {
     fn a_mark_counts_for_its_layout_alone() {
         let json = KafkaConfig::default();
         let avro = KafkaConfig { format: Format::Avro, ..KafkaConfig::default() };
-        let ours = layout(&json, &[&SALES, &COUNTS]);
-        assert_eq!(ours, layout(&json, &[&COUNTS, &SALES]));
-        assert_ne!(ours, layout(&avro, &[&SALES, &COUNTS]));
-        assert_ne!(ours, layout(&json, &[&SALES]));
+        let of = |config, views: &[(&'static View, i32)]| layout(config, views.iter().copied());
+        let ours = of(&json, &[(&SALES, 6), (&COUNTS, 6)]);
+        assert_eq!(ours, of(&json, &[(&COUNTS, 6), (&SALES, 6)]));
+        assert_ne!(ours, of(&avro, &[(&SALES, 6), (&COUNTS, 6)]));
+        assert_ne!(ours, of(&json, &[(&SALES, 6), (&COUNTS, 7)]));
+        assert_ne!(ours, of(&json, &[(&SALES, 6)]));
         let mark = Mark { state: u128::MAX - 1, epoch: Epoch(9) };
         let value = written(&mark, UtcMs(5), &ours);
         assert_eq!(read(&value, &ours).unwrap(), Some(mark));

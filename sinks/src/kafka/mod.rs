@@ -10,8 +10,11 @@
 //!   ionflux.agent.outputs      key: the workspace      value: a PlatformEvent     by option
 //! ```
 //!
-//! A key keeps its partition as long as the number of partitions stays: do not add any to the topic
-//! of a view.
+//! A key stays on one partition. Where a topic was given more, the next session brings a snapshot,
+//! which takes keys away from where they were.
+//!
+//! A batch is one transaction whatever its size, for only so an epoch is seen whole; it has to be
+//! through before its timeout, which bounds a first snapshot of a slow cluster.
 
 mod config;
 mod error;
@@ -23,10 +26,12 @@ mod text;
 mod mark;
 mod outputs;
 
+mod held;
 mod reader;
 mod topics;
 
 mod chunk;
+mod partition;
 mod session;
 mod worker;
 
@@ -59,7 +64,6 @@ struct Settings {
     config: KafkaConfig,
     access: Access,
     views: Vec<&'static View>,
-    layout: String,
 }
 
 impl Settings {
@@ -113,25 +117,15 @@ pub fn build(
     if views.iter().any(|view| view.name == MARKS) {
         return Err(wrong("views", "a view has the name of the marks topic"));
     }
-    let settings = Settings {
-        name: name.into(),
-        config: config.clone(),
-        access,
-        views: views.to_vec(),
-        layout: mark::layout(config, views),
-    };
+    let settings =
+        Settings { name: name.into(), config: config.clone(), access, views: views.to_vec() };
     Ok(Box::new(Kafka { settings: Arc::new(settings), session: None }))
 }
 
 impl Kafka {
     async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
-        // A producer of before may be fenced, or its brokers gone; a new one tells.
-        if let Some(mut session) = self.session.take()
-            && let Ok(mark) = session.ask().await
-        {
-            self.session = Some(session);
-            return Ok(mark);
-        }
+        // Only a new producer fences the others, and what of our own is still on its way.
+        self.session = None;
         let session = Session::open(&self.settings).await?;
         let mark = session.held();
         self.session = Some(session);

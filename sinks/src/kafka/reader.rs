@@ -10,6 +10,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -24,6 +25,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// What is waited between two questions.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How often is listened for the reason of an error.
+const HEARD_POLLS: u32 = 40;
 /// How much of the end of a topic is looked through for a key, at first and later.
 const TAILS: [i64; 3] = [512, 65_536, i64::MAX];
 
@@ -61,10 +64,20 @@ impl Reader {
         Ok(Self { plain, committed, heard })
     }
 
+    fn metadata(&self) -> Result<Metadata, SinkError> {
+        self.plain.fetch_metadata(None, REQUEST_MAX).map_err(|error| {
+            // What is heard besides waits to be polled, such as a login that was refused.
+            let _ = (0..HEARD_POLLS).find(|_| {
+                let _ = self.plain.poll(PAUSE);
+                self.heard.refused()
+            });
+            self.heard.failed("ask for topics", error)
+        })
+    }
+
     /// How many partitions each topic has.
     pub(super) fn topics(&self) -> Result<BTreeMap<String, i32>, SinkError> {
-        let metadata = self.plain.fetch_metadata(None, REQUEST_MAX);
-        let metadata = metadata.map_err(|error| self.heard.failed("ask for topics", error))?;
+        let metadata = self.metadata()?;
         let partitions = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let topics = metadata.topics().iter();
         Ok(topics.map(|t| (t.name().to_owned(), partitions(t.partitions().len()))).collect())
@@ -74,8 +87,7 @@ impl Reader {
     pub(super) fn await_topics(&self, names: &[&str]) -> Result<(), SinkError> {
         let begun = Instant::now();
         loop {
-            let metadata = self.plain.fetch_metadata(None, REQUEST_MAX);
-            let metadata = metadata.map_err(|error| self.heard.failed("ask for topics", error))?;
+            let metadata = self.metadata()?;
             let led = |name: &&&str| {
                 let topic = metadata.topics().iter().find(|topic| topic.name() == **name);
                 topic.is_some_and(|topic| {
@@ -137,16 +149,15 @@ impl Reader {
         Ok(None)
     }
 
-    /// Everything that some topics hold, partition by partition in order.
-    pub(super) fn all(
+    /// Everything that some topics hold, each with so many partitions, each of these in order.
+    pub(super) fn all<'a>(
         &self,
-        topics: &[&str],
+        topics: impl Iterator<Item = (&'a str, i32)>,
         each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), SinkError> {
-        let present = self.topics()?;
         let mut spans = Vec::new();
-        for topic in topics.iter().copied() {
-            for partition in 0..present.get(topic).copied().unwrap_or(0) {
+        for (topic, partitions) in topics {
+            for partition in 0..partitions {
                 let (from, end) = self.ends(topic, partition)?;
                 if from < end {
                     spans.push(Span { topic, partition, from });

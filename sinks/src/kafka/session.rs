@@ -1,7 +1,7 @@
 //! A session with the cluster: a thread with a producer that nobody else may be.
 //!
 //! Invariant: a session that failed, or was given up in the middle, is dropped, which makes its
-//! thread abort and end; whoever holds one knows what the target held when it was last asked.
+//! thread abort and end; whoever holds one knows what the target held when it began.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
 use super::chunk;
-use super::worker::{Command, Job, Pens, Worker};
+use super::worker::{Job, Pens, Worker};
 use crate::error::SinkError;
 use crate::sink::{Mark, Outgoing};
 
@@ -19,7 +19,7 @@ use crate::sink::{Mark, Outgoing};
 const PIECES_MAX: usize = 4;
 
 pub(super) struct Session {
-    commands: mpsc::Sender<Command>,
+    jobs: mpsc::Sender<Job>,
     pens: Arc<Pens>,
     held: Option<Mark>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Session {
 impl Session {
     /// Begins a session; whoever has one of the same name loses it.
     pub(super) async fn open(settings: &Arc<Settings>) -> Result<Self, SinkError> {
-        let (commands, todo) = mpsc::channel(1);
+        let (jobs, todo) = mpsc::channel(1);
         let (answer, opened) = oneshot::channel();
         let settings = Arc::clone(settings);
         let run = move || match Worker::open(settings) {
@@ -42,20 +42,12 @@ impl Session {
         let spawned = thread::Builder::new().name("ionflux-kafka".to_owned()).spawn(run);
         spawned.map_err(|error| SinkError::transient("Kafka: no thread").caused_by(error))?;
         let (pens, held) = opened.await.map_err(|_| ended())??;
-        Ok(Self { commands, pens, held })
+        Ok(Self { jobs, pens, held })
     }
 
-    /// What the target held when it was last asked or written.
+    /// What the target held when the session began, or was last written.
     pub(super) fn held(&self) -> Option<Mark> {
         self.held
-    }
-
-    /// Asks what the target holds.
-    pub(super) async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
-        let (answer, told) = oneshot::channel();
-        self.commands.send(Command::Ask(answer)).await.map_err(|_| ended())?;
-        self.held = told.await.map_err(|_| ended())??;
-        Ok(self.held)
     }
 
     /// Makes a batch visible, if it begins where the target is.
@@ -75,7 +67,7 @@ impl Session {
         let (answer, told) = oneshot::channel();
         let (whole, to, as_of) = (batch.from.is_none(), batch.to, batch.as_of);
         let job = Job { whole, to, as_of, pieces: taken, answer };
-        self.commands.send(Command::Write(job)).await.map_err(|_| ended())?;
+        self.jobs.send(job).await.map_err(|_| ended())?;
         let Pens { encoders, outputs } = &*self.pens;
         chunk::pour(batch, encoders, outputs.as_ref(), pieces).await?;
         told.await.map_err(|_| ended())??;

@@ -3,15 +3,13 @@
 //! Invariant: whoever begins fences those before, so that what they left undone never lands later;
 //! a thread that met an error, or was left alone in the middle, aborts and ends.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ionflux_schemas::key::content_hash;
 use ionflux_schemas::time::UtcMs;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::{mpsc, oneshot};
@@ -20,10 +18,11 @@ use super::Settings;
 use super::chunk::{Chunk, Piece};
 use super::encode::{Encoder, Moment};
 use super::error::{Heard, refused};
-use super::mark;
+use super::held::Held;
 use super::outputs::{self, Outputs};
 use super::reader::Reader;
 use super::topics::{Admin, Cleanup, Wanted, missing};
+use super::{mark, partition};
 use crate::error::SinkError;
 use crate::sink::Mark;
 
@@ -38,14 +37,6 @@ const ABORT_MAX: Duration = Duration::from_secs(10);
 /// How long the queue may be full without a record leaving it.
 const FULL_POLLS_MAX: u32 = 600;
 const FULL_POLL: Duration = Duration::from_millis(100);
-
-/// What a session asks of its thread.
-pub(super) enum Command {
-    /// What the target holds.
-    Ask(oneshot::Sender<Result<Option<Mark>, SinkError>>),
-    /// A batch.
-    Write(Job),
-}
 
 /// A batch that is on its way.
 pub(super) struct Job {
@@ -69,12 +60,20 @@ pub(super) struct Worker {
     reader: Reader,
     producer: BaseProducer<Heard>,
     heard: Heard,
+    /// How many partitions the topic of each view has, and that of the events.
+    partitions: Vec<i32>,
+    /// How the topics are written, as a hash.
+    layout: String,
     /// The mark as it was when the session began.
     found: Option<Mark>,
 }
 
-/// What a view's topic holds: the hash of every key's row, and whether the snapshot has the key.
-type Held = HashMap<Box<[u8]>, (u128, bool)>;
+/// Where a record goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+}
 
 impl Worker {
     /// Fences those before and looks at the topics.
@@ -102,13 +101,33 @@ impl Worker {
         let begun = producer.init_transactions(FENCE_MAX);
         begun.map_err(|error| heard.failed("begin as the only producer", error))?;
         let pens = Arc::new(settings.pens()?);
-        let mut worker = Self { settings, pens, reader, producer, heard, found: None };
-        worker.found = worker.mark()?;
+        let (partitions, layout) = (Vec::new(), String::new());
+        let mut worker =
+            Self { settings, pens, reader, producer, heard, partitions, layout, found: None };
         if rest.iter().any(|topic| topic.cleanup == Cleanup::Compact) {
             worker.forget()?;
         }
         admin.make(&rest, &worker.reader)?;
+        worker.look()?;
         Ok(worker)
+    }
+
+    /// Counts partitions and reads the mark.
+    fn look(&mut self) -> Result<(), SinkError> {
+        let present = self.reader.topics()?;
+        let events = self.pens.outputs.is_some().then_some(outputs::TOPIC);
+        let topics = self.pens.encoders.iter().map(|encoder| encoder.topic.as_str()).chain(events);
+        let count = |topic: &str| present.get(topic).copied().filter(|count| *count > 0);
+        let counted = |topic| count(topic).ok_or_else(|| gone(topic));
+        self.partitions = topics.map(counted).collect::<Result<_, _>>()?;
+        let views = self.pens.encoders.iter().map(|encoder| encoder.view);
+        let views = views.zip(self.partitions.iter().copied());
+        self.layout = mark::layout(&self.settings.config, views);
+        let (topic, name) = (self.settings.marks(), self.settings.name.as_bytes());
+        let newest = self.reader.newest(&topic, name)?;
+        let found = newest.map(|value| mark::read(&value, &self.layout)).transpose()?;
+        self.found = found.flatten();
+        Ok(())
     }
 
     pub(super) fn pens(&self) -> Arc<Pens> {
@@ -120,47 +139,33 @@ impl Worker {
     }
 
     /// Serves the session until it is gone, or something fails.
-    pub(super) fn serve(self, mut commands: mpsc::Receiver<Command>) {
-        while let Some(command) = commands.blocking_recv() {
-            let failed = match command {
-                Command::Ask(answer) => {
-                    let mark = self.mark();
-                    let failed = mark.is_err();
-                    failed | answer.send(mark).is_err()
-                }
-                Command::Write(mut job) => {
-                    let written = self.write(&mut job);
-                    let failed = written.is_err();
-                    failed | job.answer.send(written).is_err()
-                }
-            };
-            if failed {
+    pub(super) fn serve(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(mut job) = jobs.blocking_recv() {
+            let written = self.write(&mut job);
+            let failed = written.is_err();
+            if job.answer.send(written).is_err() || failed {
                 return;
             }
         }
     }
 
-    /// The mark in the topic.
-    fn mark(&self) -> Result<Option<Mark>, SinkError> {
-        let (topic, name) = (self.settings.marks(), self.settings.name.as_bytes());
-        let newest = self.reader.newest(&topic, name)?;
-        newest.map_or(Ok(None), |value| mark::read(&value, &self.settings.layout))
-    }
-
     /// Takes the mark away, for there are topics that are about to be made.
-    fn forget(&mut self) -> Result<(), SinkError> {
+    fn forget(&self) -> Result<(), SinkError> {
         let name = self.settings.name.as_bytes();
-        if self.reader.newest(&self.settings.marks(), name)?.is_some() {
+        let marks = self.settings.marks();
+        if self.reader.newest(&marks, name)?.is_some() {
             self.begin()?;
-            self.put(&self.settings.marks(), (name, None), None)?;
+            self.put(Place { topic: &marks, partition: 0 }, (name, None), None)?;
             self.commit()?;
         }
-        self.found = None;
         Ok(())
     }
 
     fn write(&self, job: &mut Job) -> Result<(), SinkError> {
-        let held = if job.whole { self.held()? } else { Vec::new() };
+        let held = match job.whole {
+            true => Held::read(&self.reader, &self.pens.encoders, &self.partitions)?,
+            false => Vec::new(),
+        };
         self.begin()?;
         let written = self.records(job, held);
         if written.is_err() {
@@ -184,15 +189,17 @@ impl Worker {
         for (at, held) in held.iter().enumerate() {
             let encoder = &self.pens.encoders[at];
             let farewell = encoder.farewell(moment)?;
-            for (key, _) in held.iter().filter(|(_, (_, kept))| !kept) {
+            for (partition, key) in held.left() {
+                let place = Place { topic: &encoder.topic, partition };
                 if let Some(value) = &farewell {
-                    self.put(&encoder.topic, (key, Some(value)), Some(&headers[at]))?;
+                    self.put(place, (key, Some(value)), Some(&headers[at]))?;
                 }
-                self.put(&encoder.topic, (key, None), Some(&headers[at]))?;
+                self.put(place, (key, None), Some(&headers[at]))?;
             }
         }
-        let mark = mark::written(&job.to, job.as_of, &self.settings.layout);
-        self.put(&self.settings.marks(), (self.settings.name.as_bytes(), Some(&mark)), None)
+        let mark = mark::written(&job.to, job.as_of, &self.layout);
+        let place = Place { topic: &self.settings.marks(), partition: 0 };
+        self.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
     }
 
     /// The headers of each topic's records.
@@ -220,48 +227,18 @@ impl Worker {
     ) -> Result<(), SinkError> {
         for record in &chunk.records {
             let key = &chunk.bytes[record.key.clone()];
-            if let Some(held) = held.get_mut(record.topic) {
-                let hash = content_hash(&chunk.bytes[record.row.clone()]);
-                if let Some((found, kept)) = held.get_mut(key) {
-                    *kept = true;
-                    if *found == hash {
-                        continue;
-                    }
-                }
+            let partition = partition::of(key, self.partitions[record.topic]);
+            let row = &chunk.bytes[record.row.clone()];
+            if held.get_mut(record.topic).is_some_and(|held| held.has(partition, key, row)) {
+                continue;
             }
             let topic = self.pens.encoders.get(record.topic);
             let topic = topic.map_or(outputs::TOPIC, |encoder| encoder.topic.as_str());
             let value = record.value.clone().map(|value| &chunk.bytes[value]);
-            self.put(topic, (key, value), headers.get(record.topic))?;
+            self.put(Place { topic, partition }, (key, value), headers.get(record.topic))?;
         }
         self.producer.poll(Duration::ZERO);
         Ok(())
-    }
-
-    /// What the topics of the views hold.
-    fn held(&self) -> Result<Vec<Held>, SinkError> {
-        let encoders = &self.pens.encoders;
-        let places: BTreeMap<&str, usize> =
-            encoders.iter().enumerate().map(|(at, e)| (e.topic.as_str(), at)).collect();
-        let topics: Vec<&str> = encoders.iter().map(|e| e.topic.as_str()).collect();
-        let mut held: Vec<Held> = encoders.iter().map(|_| Held::new()).collect();
-        self.reader.all(&topics, |message| {
-            let (Some(at), Some(key)) = (places.get(message.topic()), message.key()) else {
-                return;
-            };
-            match message.payload() {
-                // A row that is not as it would be written has no hash of any row.
-                Some(value) => {
-                    let row = encoders[*at].row_of(value);
-                    let hash = row.map_or(0, |row| content_hash(&row));
-                    held[*at].insert(key.into(), (hash, false));
-                }
-                None => {
-                    held[*at].remove(key);
-                }
-            }
-        })?;
-        Ok(held)
     }
 
     fn begin(&self) -> Result<(), SinkError> {
@@ -285,11 +262,12 @@ impl Worker {
     /// Queues one record, and waits while the queue is full.
     fn put(
         &self,
-        topic: &str,
+        place: Place<'_>,
         (key, value): (&[u8], Option<&[u8]>),
         headers: Option<&OwnedHeaders>,
     ) -> Result<(), SinkError> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
+        let record = BaseRecord::<[u8], [u8]>::to(place.topic);
+        let mut record = record.partition(place.partition).key(key);
         if let Some(value) = value {
             record = record.payload(value);
         }
@@ -301,13 +279,17 @@ impl Worker {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), again)) => record = again,
                 Err((error, _)) => {
-                    return Err(self.heard.failed(&format!("send to {topic}"), error));
+                    return Err(self.heard.failed(&format!("send to {}", place.topic), error));
                 }
             }
             self.producer.poll(FULL_POLL);
         }
-        Err(refused(&format!("send to {topic}"), Code::QueueFull))
+        Err(refused(&format!("send to {}", place.topic), Code::QueueFull))
     }
+}
+
+fn gone(topic: &str) -> SinkError {
+    SinkError::transient(format!("Kafka: the topic {topic} went away while the session began"))
 }
 
 impl Settings {
@@ -320,8 +302,7 @@ impl Settings {
         let mut config = client.clone();
         config.set("transactional.id", self.transactional_id()).set("acks", "all");
         config.set("enable.idempotence", "true").set("transaction.timeout.ms", TRANSACTION_MS);
-        // That of Java's clients, so that who repartitions elsewhere finds keys where they were.
-        config.set("partitioner", "murmur2_random").set("compression.type", "lz4");
+        config.set("compression.type", "lz4");
         config.set("linger.ms", "5").set("batch.size", "1000000");
         config.set("queue.buffering.max.messages", "200000");
         config.set("queue.buffering.max.kbytes", "65536").set("retry.backoff.ms", "50");

@@ -18,7 +18,7 @@ use ionflux_sinks::history::VIEWS;
 use ionflux_sinks::kafka::{Access, KafkaConfig, build};
 use ionflux_sinks::memory::Contents;
 use ionflux_sinks::sink::{BoxFuture, Sink};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -116,7 +116,9 @@ impl Cluster {
 
     /// A producer without transactions, past the proxy.
     pub fn stranger(&self) -> BaseProducer {
-        ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap()
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("partitioner", "murmur2_random");
+        config.create().unwrap()
     }
 
     /// Puts a record into a topic, as a stranger.
@@ -202,16 +204,29 @@ impl Cluster {
 
     /// The newest record of every key that has a value; every key is on one partition.
     pub fn folded(&self, topic: &str) -> BTreeMap<Vec<u8>, Seen> {
-        let (mut held, mut places) = (BTreeMap::new(), BTreeMap::new());
+        let mut held = BTreeMap::new();
         for seen in self.committed(topic) {
-            let place = *places.entry(seen.key.clone()).or_insert(seen.partition);
-            assert_eq!(place, seen.partition, "a key is on two partitions");
+            let place = (seen.partition, seen.key.clone());
             match seen.value {
-                Some(_) => held.insert(seen.key.clone(), seen),
-                None => held.remove(&seen.key),
+                Some(_) => held.insert(place, seen),
+                None => held.remove(&place),
             };
         }
-        held
+        let mut folded = BTreeMap::new();
+        for ((_, key), seen) in held {
+            assert!(folded.insert(key, seen).is_none(), "a key is on two partitions");
+        }
+        folded
+    }
+
+    /// Gives a topic more partitions, and waits until they are there.
+    pub async fn grow(&self, topic: &str, partitions: usize) {
+        let more = NewPartitions::new(topic, partitions);
+        self.admin.create_partitions([&more], &AdminOptions::new()).await.unwrap();
+        let begun = Instant::now();
+        while usize::try_from(self.partitions(topic)).unwrap() < partitions {
+            assert!(begun.elapsed() < PATIENCE, "{topic} does not grow");
+        }
     }
 
     /// The rows of some views that have any.
