@@ -203,3 +203,79 @@ impl Pen<'_> {
         placed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::COUNTS;
+    use ionflux_schemas::view::Value;
+
+    /// A registry that gives out the number of asked subjects.
+    #[derive(Default)]
+    struct Ids(std::sync::Mutex<Vec<String>>);
+
+    impl SchemaIds for Ids {
+        fn id(&self, subject: &str, _: &str) -> Result<u32, SinkError> {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(subject.to_owned());
+            Ok(u32::try_from(asked.len()).unwrap())
+        }
+    }
+
+    fn row(units: i64) -> Row {
+        Row(vec![Value::text("a"), Value::Int(units)])
+    }
+
+    fn encoder(format: Format, envelope: Envelope) -> Encoder {
+        let config = KafkaConfig { format, envelope, ..KafkaConfig::default() };
+        Encoder::new(&COUNTS, &config, Some(&Ids::default())).unwrap()
+    }
+
+    fn written(encoder: &Encoder, before: Option<&Row>, after: Option<&Row>) -> (Vec<u8>, Vec<u8>) {
+        let (mut out, moment) = (b"before".to_vec(), Moment { epoch: Epoch(4), as_of: UtcMs(9) });
+        let told = Told { before, after, op: Op::Update, moment };
+        let placed = encoder.pen().unwrap().value(&told, &mut out).unwrap();
+        (out[6..].to_vec(), out[placed].to_vec())
+    }
+
+    #[test]
+    fn the_row_within_a_value_is_found_again_whatever_stood_before_it() {
+        for format in [Format::Json, Format::Avro] {
+            for envelope in [Envelope::Upsert, Envelope::Debezium] {
+                let encoder = encoder(format, envelope);
+                let (new, placed) = written(&encoder, Some(&row(-1)), Some(&row(2)));
+                assert_eq!(encoder.row_of(&new).as_deref(), Some(&placed[..]), "{format:?}");
+                let (again, same) = written(&encoder, None, Some(&row(2)));
+                assert_eq!((same, again == new), (placed.clone(), envelope == Envelope::Upsert));
+                assert_ne!(written(&encoder, Some(&row(-1)), Some(&row(3))).1, placed);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_otherwise_is_no_row() {
+        let upsert = encoder(Format::Avro, Envelope::Upsert);
+        let (mut value, _) = written(&upsert, None, Some(&row(2)));
+        value[4] += 1;
+        assert_eq!(upsert.row_of(&value), None, "behind the id of another schema");
+        let told = encoder(Format::Json, Envelope::Debezium);
+        assert_eq!(told.row_of(b"nonsense"), None);
+        assert_eq!(encoder(Format::Avro, Envelope::Debezium).row_of(b"{}"), None);
+    }
+
+    #[test]
+    fn a_topic_has_the_subjects_of_its_name_and_a_farewell_only_where_deletions_are_told() {
+        let (ids, config) = (Ids::default(), KafkaConfig::default());
+        let config = KafkaConfig { format: Format::Avro, ..config };
+        let encoder = Encoder::new(&COUNTS, &config, Some(&ids)).unwrap();
+        let topic = "ionflux.views.conformance_counts";
+        assert_eq!(encoder.topic, topic);
+        assert_eq!(*ids.0.lock().unwrap(), [format!("{topic}-key"), format!("{topic}-value")]);
+        assert!(Encoder::new(&COUNTS, &config, None).is_err());
+        let moment = Moment { epoch: Epoch(4), as_of: UtcMs(9) };
+        assert_eq!(encoder.farewell(moment).unwrap(), None);
+        let told = self::encoder(Format::Json, Envelope::Debezium).farewell(moment).unwrap();
+        let expected = br#"{"before":null,"after":null,"op":"d","ts_ms":9,"source":{"epoch":4,"view":"conformance_counts"}}"#;
+        assert_eq!(told.as_deref(), Some(&expected[..]));
+    }
+}

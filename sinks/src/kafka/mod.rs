@@ -45,6 +45,7 @@ pub use self::config::{Access, ConfigError, Envelope, Format, KafkaConfig, Mecha
 pub use self::encode::SchemaIds;
 use self::session::Session;
 use self::topics::{Cleanup, Wanted};
+pub use self::worker::BATCHING;
 use crate::error::SinkError;
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 

@@ -26,6 +26,14 @@ use super::{mark, partition};
 use crate::error::SinkError;
 use crate::sink::Mark;
 
+/// How records are put together on their way, by the client's names.
+pub const BATCHING: [(&str, &str); 5] = [
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    ("queue.buffering.max.messages", "200000"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
 /// After this the broker aborts a transaction that nobody ends, so that readers go on. A snapshot
 /// has to be sent within it.
 const TRANSACTION_MS: &str = "300000";
@@ -302,10 +310,10 @@ impl Settings {
         let mut config = client.clone();
         config.set("transactional.id", self.transactional_id()).set("acks", "all");
         config.set("enable.idempotence", "true").set("transaction.timeout.ms", TRANSACTION_MS);
-        config.set("compression.type", "lz4");
-        config.set("linger.ms", "5").set("batch.size", "1000000");
-        config.set("queue.buffering.max.messages", "200000");
-        config.set("queue.buffering.max.kbytes", "65536").set("retry.backoff.ms", "50");
+        for (name, value) in BATCHING {
+            config.set(name, value);
+        }
+        config.set("retry.backoff.ms", "50");
         let producer = BaseProducer::from_config_and_context(&config, heard.clone());
         Ok((producer.map_err(|error| heard.failed("connect", error))?, heard))
     }
