@@ -18,6 +18,8 @@ pub mod retry;
 pub mod list;
 
 pub mod files;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod lake;
 pub mod memory;
 pub mod timescale;

@@ -1,7 +1,7 @@
 //! A TCP proxy on loopback that breaks connections on demand.
 //!
-//! Invariant: bytes arrive in order and unchanged or not at all; every connection ends by itself
-//! when either side does.
+//! Invariant: bytes arrive in order and, but for a server's own address, unchanged or not at all;
+//! every connection ends by itself when either side does.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -37,15 +37,29 @@ struct Script {
 impl Proxy {
     /// A proxy in front of a server.
     pub async fn start(server: SocketAddr) -> Self {
+        Self::begin(server, false).await
+    }
+
+    /// A proxy in front of a server that tells its own address, which becomes the proxy's: as the
+    /// text of its host and a port of 32 bits.
+    pub async fn disguising(server: SocketAddr) -> Self {
+        Self::begin(server, true).await
+    }
+
+    async fn begin(server: SocketAddr, disguising: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(Script::default()));
         let (cuts, cut) = watch::channel(0);
         let shared = Arc::clone(&script);
+        let told = |address: SocketAddr| {
+            [address.ip().to_string().as_bytes(), &u32::from(address.port()).to_be_bytes()].concat()
+        };
+        let disguise = Arc::new(disguising.then(|| (told(server), told(address))));
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (script, cut) = (Arc::clone(&shared), cut.clone());
-                tokio::spawn(carry(client, server, script, cut));
+                let rules = (Arc::clone(&shared), Arc::clone(&disguise));
+                tokio::spawn(carry(client, server, rules, cut.clone()));
             }
         });
         Self { address, script, cuts, listening }
@@ -105,10 +119,13 @@ impl Drop for Proxy {
     }
 }
 
+/// What a server tells of itself, and what is told instead.
+type Disguise = Option<(Vec<u8>, Vec<u8>)>;
+
 async fn carry(
     mut client: TcpStream,
     server: SocketAddr,
-    script: Arc<Mutex<Script>>,
+    (script, disguise): (Arc<Mutex<Script>>, Arc<Disguise>),
     mut cut: watch::Receiver<u64>,
 ) {
     cut.mark_unchanged();
@@ -130,11 +147,23 @@ async fn carry(
             }
             read = server.read(&mut answered) => {
                 let Ok(1..) = read else { return };
-                let bytes = &answered[..read.unwrap_or(0)];
+                let bytes = &mut answered[..read.unwrap_or(0)];
+                if let Some((told, instead)) = &*disguise {
+                    disguised(bytes, told, instead);
+                }
                 if losing || !send(&mut client, bytes, &script).await {
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Puts as many other bytes in the place of some.
+fn disguised(bytes: &mut [u8], told: &[u8], instead: &[u8]) {
+    for at in 0..bytes.len() {
+        if bytes[at..].starts_with(told) {
+            bytes[at..at + told.len()].copy_from_slice(instead);
         }
     }
 }

@@ -1,0 +1,304 @@
+//! Rows and keys in Avro, by the view's own schema.
+//!
+//! Invariant: a datum stands behind the id of the schema it was written with; an amount is the
+//! bytes of its ten-thousandths. Equal rows have equal bytes.
+
+use std::ops::Range;
+
+use apache_avro::Decimal;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
+use ionflux_schemas::avro::{Column, MONEY_SCALE, Schema};
+use ionflux_schemas::money::Money;
+use ionflux_schemas::view::{Row, Value, View};
+use serde_json::{Value as Json, json};
+
+use super::config::Envelope;
+use super::encode::{SchemaIds, Told};
+use crate::error::SinkError;
+
+/// The first byte of what is framed.
+const MAGIC: u8 = 0;
+/// Magic byte and id.
+const HEAD_BYTES: usize = 5;
+/// Variants of the union of null and a row.
+const NULL: i64 = 0;
+const ROW: i64 = 1;
+
+/// The schemas of a view's topic, with their ids.
+pub(super) struct Form {
+    key: (u32, apache_avro::Schema),
+    value: (u32, apache_avro::Schema),
+    row: apache_avro::Schema,
+}
+
+impl Form {
+    /// The schemas as the registry knows them.
+    pub(super) fn new(
+        view: &View,
+        topic: &str,
+        envelope: Envelope,
+        ids: &dyn SchemaIds,
+    ) -> Result<Self, SinkError> {
+        let value = match envelope {
+            Envelope::Upsert => view.schema.to_owned(),
+            Envelope::Debezium => around(view)?,
+        };
+        let registered = |part: &str, text: &str| -> Result<_, SinkError> {
+            Ok((ids.id(&format!("{topic}-{part}"), text)?, parsed(view, text)?))
+        };
+        Ok(Self {
+            key: registered("key", &of_key(view)?)?,
+            value: registered("value", &value)?,
+            row: parsed(view, view.schema)?,
+        })
+    }
+
+    pub(super) fn pen<'a>(
+        &'a self,
+        view: &'static View,
+        schema: &'a Schema,
+    ) -> Result<Pen<'a>, SinkError> {
+        let writer = |schema: &'a apache_avro::Schema| {
+            let built = GenericDatumWriter::builder(schema).validate(false).build();
+            built.map_err(|error| unfit(view, error.to_string()))
+        };
+        Ok(Pen { view, form: self, schema, key: writer(&self.key.1)?, row: writer(&self.row)? })
+    }
+
+    /// The row within a value, as it would be written now; `None` if it was written otherwise.
+    pub(super) fn row_of(&self, envelope: Envelope, value: &[u8]) -> Option<Vec<u8>> {
+        let (head, mut datum) = value.split_at_checked(HEAD_BYTES)?;
+        if head != head_of(self.value.0) {
+            return None;
+        }
+        if envelope == Envelope::Upsert {
+            return Some(datum.to_vec());
+        }
+        let reader = GenericDatumReader::builder(&self.value.1).build().ok()?;
+        let Ok(Avro::Record(fields)) = reader.read_value(&mut datum) else { return None };
+        let (_, after) = fields.into_iter().find(|(name, _)| name == "after")?;
+        let Avro::Union(_, after) = after else { return None };
+        let writer = GenericDatumWriter::builder(&self.row).build().ok()?;
+        writer.write_value_to_vec(*after).ok()
+    }
+}
+
+fn head_of(id: u32) -> [u8; HEAD_BYTES] {
+    let [a, b, c, d] = id.to_be_bytes();
+    [MAGIC, a, b, c, d]
+}
+
+/// A datum behind the id of its schema.
+pub(super) fn head(id: u32, out: &mut Vec<u8>) {
+    out.extend(head_of(id));
+}
+
+/// Writes rows of one view.
+pub(super) struct Pen<'a> {
+    view: &'static View,
+    form: &'a Form,
+    schema: &'a Schema,
+    key: GenericDatumWriter<'a>,
+    row: GenericDatumWriter<'a>,
+}
+
+impl Pen<'_> {
+    /// Puts the key of a row behind what is there.
+    pub(super) fn key(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), SinkError> {
+        head(self.form.key.0, out);
+        let places = self.schema.key.iter().copied();
+        self.put(&self.key, row, places, out)
+    }
+
+    /// Puts a row alone; gives where its datum stands.
+    pub(super) fn upsert(&self, row: &Row, out: &mut Vec<u8>) -> Result<Range<usize>, SinkError> {
+        head(self.form.value.0, out);
+        self.row(row, out)
+    }
+
+    /// Puts a row before and after; gives where the datum of the one after stands.
+    pub(super) fn debezium(
+        &self,
+        told: &Told<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, SinkError> {
+        head(self.form.value.0, out);
+        let mut placed = out.len()..out.len();
+        for row in [told.before, told.after] {
+            match row {
+                Some(row) => {
+                    long(ROW, out);
+                    placed = self.row(row, out)?;
+                }
+                None => {
+                    long(NULL, out);
+                    placed = out.len()..out.len();
+                }
+            }
+        }
+        text(told.op.letter(), out);
+        long(told.moment.as_of.0, out);
+        long(i64::try_from(told.moment.epoch.0).unwrap_or(i64::MAX), out);
+        text(self.view.name, out);
+        Ok(placed)
+    }
+
+    fn row(&self, row: &Row, out: &mut Vec<u8>) -> Result<Range<usize>, SinkError> {
+        let from = out.len();
+        self.put(&self.row, row, 0..self.schema.columns.len(), out)?;
+        Ok(from..out.len())
+    }
+
+    fn put(
+        &self,
+        writer: &GenericDatumWriter<'_>,
+        row: &Row,
+        places: impl Iterator<Item = usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SinkError> {
+        let field = |place: usize| {
+            let column = &self.schema.columns[place];
+            let value = avro(column, &row.0[place]);
+            let value = value.ok_or_else(|| {
+                unfit(self.view, format!("a value of the column {} does not fit", column.name))
+            })?;
+            Ok((column.name.clone(), value))
+        };
+        let record = Avro::Record(places.map(field).collect::<Result<_, SinkError>>()?);
+        let written = writer.write_value_ref(out, &record);
+        // What the encoder says may quote values.
+        written.map(drop).map_err(|_| unfit(self.view, "a row does not fit its schema".into()))
+    }
+}
+
+fn avro(column: &Column, value: &Value) -> Option<Avro> {
+    let plain = match value {
+        Value::Null => {
+            return column.nullable.then(|| Avro::Union(NULL as u32, Box::new(Avro::Null)));
+        }
+        Value::Int(number) => Avro::Long(*number),
+        Value::Text(text) => Avro::String(text.to_string()),
+        Value::Day(day) => Avro::Date(day.0),
+        Value::Instant(at) => Avro::TimestampMillis(at.0),
+        Value::Money(money) => Avro::Decimal(Decimal::from(decimal(*money)?)),
+    };
+    Some(if column.nullable { Avro::Union(ROW as u32, Box::new(plain)) } else { plain })
+}
+
+/// Ten-thousandths of the major unit as the fewest bytes of a two's complement, the greatest first.
+fn decimal(money: Money) -> Option<Vec<u8>> {
+    let missing = MONEY_SCALE.checked_sub(money.currency.exponent().into())?;
+    let bytes = money.minor.checked_mul(10_i128.pow(missing))?.to_be_bytes();
+    let spare = |pair: &[u8]| match pair {
+        [0, next] => next & 0x80 == 0,
+        [0xff, next] => next & 0x80 != 0,
+        _ => false,
+    };
+    let skipped = bytes.windows(2).take_while(|pair| spare(pair)).count();
+    Some(bytes[skipped..].to_vec())
+}
+
+/// A number as Avro writes a long.
+pub(super) fn long(number: i64, out: &mut Vec<u8>) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// A text as Avro writes it.
+pub(super) fn text(text: &str, out: &mut Vec<u8>) {
+    long(i64::try_from(text.len()).unwrap_or(i64::MAX), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn unfit(view: &View, problem: String) -> SinkError {
+    SinkError::permanent(format!("Kafka: the view {}: {problem}", view.name))
+}
+
+fn parsed(view: &View, text: &str) -> Result<apache_avro::Schema, SinkError> {
+    let parsed = apache_avro::Schema::parse_str(text);
+    parsed.map_err(|error| unfit(view, format!("its schema: {error}")))
+}
+
+fn record(view: &View) -> Result<Json, SinkError> {
+    serde_json::from_str(view.schema).map_err(|error| unfit(view, format!("its schema: {error}")))
+}
+
+/// The schema of a view's key: a record of the key's columns in the key's order.
+fn of_key(view: &View) -> Result<String, SinkError> {
+    let row = record(view)?;
+    let fields = row["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let names = row["ionflux.key"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = |name: &Json| fields.iter().find(|field| field["name"] == *name).cloned();
+    let fields: Vec<Json> = names.iter().filter_map(named).collect();
+    let name = format!("{}_key", view.name);
+    let mut key = json!({"type": "record", "name": name, "fields": fields});
+    if !row["namespace"].is_null() {
+        key["namespace"] = row["namespace"].clone();
+    }
+    Ok(key.to_string())
+}
+
+/// The schema of a row before and after.
+fn around(view: &View) -> Result<String, SinkError> {
+    let row = record(view)?;
+    let namespace = row["namespace"].as_str().unwrap_or_default().to_owned();
+    let dot = if namespace.is_empty() { "" } else { "." };
+    let again = format!("{namespace}{dot}{}", view.name);
+    let fields = json!([
+        {"name": "before", "type": ["null", row], "default": null},
+        {"name": "after", "type": ["null", again], "default": null},
+        {"name": "op", "type": "string"},
+        {"name": "ts_ms", "type": "long"},
+        {"name": "source", "type": {"type": "record", "name": format!("{}_source", view.name),
+            "fields": [{"name": "epoch", "type": "long"}, {"name": "view", "type": "string"}]}},
+    ]);
+    let name = format!("{}_change", view.name);
+    let mut around = json!({"type": "record", "name": name, "fields": fields});
+    if !namespace.is_empty() {
+        around["namespace"] = Json::String(namespace);
+    }
+    Ok(around.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ionflux_schemas::currency::Currency;
+
+    fn check(minor: i128, code: &str, expected: &[u8]) {
+        let money = Money::new(minor, Currency::parse(code).unwrap_or_else(|e| panic!("{e}")));
+        assert_eq!(decimal(money).as_deref(), Some(expected), "{minor} {code}");
+    }
+
+    #[test]
+    fn amounts_are_the_fewest_bytes() {
+        check(0, "EUR", &[0]);
+        check(1, "CLF", &[1]);
+        check(127, "CLF", &[0x7f]);
+        check(128, "CLF", &[0, 0x80]);
+        check(-128, "CLF", &[0x80]);
+        check(-129, "CLF", &[0xff, 0x7f]);
+        check(-1, "EUR", &[0x9c]);
+        check(1, "JPY", &[0x27, 0x10]);
+        let euro = Currency::parse("EUR").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(decimal(Money::new(i128::MAX, euro)), None);
+    }
+
+    #[test]
+    fn numbers_are_as_avro_writes_them() {
+        for number in [0, -1, 1, 63, 64, -64, -65, 1_700_000_000_123, i64::MAX, i64::MIN] {
+            let mut ours = Vec::new();
+            long(number, &mut ours);
+            let schema = apache_avro::Schema::Long;
+            let writer = GenericDatumWriter::builder(&schema).build();
+            let theirs = writer.and_then(|writer| writer.write_value_to_vec(number));
+            assert_eq!(theirs.ok(), Some(ours), "{number}");
+        }
+    }
+}

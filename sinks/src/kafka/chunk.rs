@@ -1,0 +1,161 @@
+//! A batch as records, piece by piece.
+//!
+//! Invariant: all removals of a view go before the rows that come; one piece is small, so that a
+//! batch of any size is never twice in memory.
+
+use std::ops::Range;
+
+use ionflux_schemas::snapshot::Change;
+use ionflux_schemas::view::Row;
+use tokio::sync::mpsc::Sender;
+
+use super::config::Envelope;
+use super::encode::{Encoder, Moment, Op, Pen, Told};
+use super::outputs::Outputs;
+use crate::error::SinkError;
+use crate::sink::Outgoing;
+
+/// A piece that holds this much is sent.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Some records, in the order they are sent in.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    pub(super) records: Vec<Record>,
+}
+
+/// A record: where its parts stand in the chunk.
+pub(super) struct Record {
+    /// The place of its topic: that of the view's encoder, or one more for the events of agents.
+    pub(super) topic: usize,
+    pub(super) key: Range<usize>,
+    /// `None` for a tombstone.
+    pub(super) value: Option<Range<usize>>,
+    /// The row within the value.
+    pub(super) row: Range<usize>,
+}
+
+/// What the thread of a session gets.
+pub(super) enum Piece {
+    Records(Chunk),
+    /// The batch is whole.
+    End,
+}
+
+/// Sends all of a batch; ends early where nobody takes it any more, who then says why.
+pub(super) async fn pour(
+    batch: &Outgoing,
+    encoders: &[Encoder],
+    outputs: Option<&Outputs>,
+    pieces: Sender<Piece>,
+) -> Result<(), SinkError> {
+    let mut flow = Flow { chunk: Chunk::default(), pieces };
+    let moment = Moment { epoch: batch.to.epoch, as_of: batch.as_of };
+    for (view, changes) in &batch.views {
+        let found = encoders.iter().position(|encoder| encoder.view == *view);
+        let topic = found.ok_or_else(|| {
+            SinkError::permanent(format!("Kafka: the view {view:?} is not one of the sink's"))
+        })?;
+        let pen = encoders[topic].pen()?;
+        let writer = Writer { topic, pen, moment };
+        for change in changes {
+            match batch.from {
+                Some(_) => writer.removal(change, &mut flow.chunk)?,
+                None => writer.read(change, &mut flow.chunk)?,
+            }
+            if !flow.on().await {
+                return Ok(());
+            }
+        }
+        for change in changes.iter().filter(|_| batch.from.is_some()) {
+            writer.arrival(change, &mut flow.chunk)?;
+            if !flow.on().await {
+                return Ok(());
+            }
+        }
+    }
+    if let Some(outputs) = outputs.filter(|_| batch.from.is_some()) {
+        outputs.put(batch, encoders, &mut flow.chunk)?;
+    }
+    flow.end().await;
+    Ok(())
+}
+
+struct Flow {
+    chunk: Chunk,
+    pieces: Sender<Piece>,
+}
+
+impl Flow {
+    /// Sends what is there if it is enough; false when nobody takes it.
+    async fn on(&mut self) -> bool {
+        if self.chunk.bytes.len() < CHUNK_BYTES {
+            return true;
+        }
+        let full = std::mem::take(&mut self.chunk);
+        self.chunk.bytes.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
+        self.pieces.send(Piece::Records(full)).await.is_ok()
+    }
+
+    async fn end(self) {
+        if self.pieces.send(Piece::Records(self.chunk)).await.is_ok() {
+            // Whoever is gone has told why.
+            let _ = self.pieces.send(Piece::End).await;
+        }
+    }
+}
+
+struct Writer<'a> {
+    topic: usize,
+    pen: Pen<'a>,
+    moment: Moment,
+}
+
+impl Writer<'_> {
+    /// The row of a change that goes, if its key does.
+    fn removal(&self, change: &Change, chunk: &mut Chunk) -> Result<(), SinkError> {
+        let Some(old) = &change.old else { return Ok(()) };
+        if change.new.as_ref().is_some_and(|new| self.pen.encoder.same_key(old, new)) {
+            return Ok(());
+        }
+        if self.pen.encoder.envelope == Envelope::Debezium {
+            let told = Told { before: Some(old), after: None, op: Op::Delete, moment: self.moment };
+            self.put(old, Some(&told), chunk)?;
+        }
+        self.put(old, None, chunk)
+    }
+
+    /// The row of a change that comes, or takes the place of another.
+    fn arrival(&self, change: &Change, chunk: &mut Chunk) -> Result<(), SinkError> {
+        let Some(new) = &change.new else { return Ok(()) };
+        let before = change.old.as_ref().filter(|old| self.pen.encoder.same_key(old, new));
+        let op = if before.is_some() { Op::Update } else { Op::Create };
+        self.put(new, Some(&Told { before, after: Some(new), op, moment: self.moment }), chunk)
+    }
+
+    /// A row of a snapshot.
+    fn read(&self, change: &Change, chunk: &mut Chunk) -> Result<(), SinkError> {
+        let (None, Some(new)) = (&change.old, &change.new) else {
+            let view = self.pen.encoder.view.name;
+            let what = format!("Kafka: the view {view}: a snapshot replaces a row");
+            return Err(SinkError::permanent(what));
+        };
+        let told = Told { before: None, after: Some(new), op: Op::Read, moment: self.moment };
+        self.put(new, Some(&told), chunk)
+    }
+
+    fn put(&self, row: &Row, told: Option<&Told<'_>>, chunk: &mut Chunk) -> Result<(), SinkError> {
+        let key = self.pen.key(row, &mut chunk.bytes)?;
+        let from = chunk.bytes.len();
+        let (value, row) = match told {
+            Some(told) => {
+                let row = self.pen.value(told, &mut chunk.bytes)?;
+                (Some(from..chunk.bytes.len()), row)
+            }
+            None => (None, from..from),
+        };
+        chunk.records.push(Record { topic: self.topic, key, value, row });
+        Ok(())
+    }
+}

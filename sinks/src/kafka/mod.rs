@@ -1,0 +1,159 @@
+//! Kafka: every view a changelog in a topic of its own, always at one epoch.
+//!
+//! Delivery: exactly once for whoever reads with `isolation.level=read_committed`. Records and mark
+//! are one transaction of one producer. Invariant: a producer that is no longer the newest of its
+//! name can commit nothing.
+//!
+//! ```text
+//!   {prefix}marks              key: the sink's name    value: state and epoch     one partition
+//!   {prefix}{view}             key: the primary key    value: the row, or none    compacted
+//!   ionflux.agent.outputs      key: the workspace      value: a PlatformEvent     by option
+//! ```
+//!
+//! A key stays on one partition. Where a topic was given more, the next session brings a snapshot,
+//! which takes keys away from where they were.
+//!
+//! A batch is one transaction whatever its size, for only so an epoch is seen whole; it has to be
+//! through before its timeout, which bounds a first snapshot of a slow cluster.
+
+mod config;
+mod error;
+
+mod avro;
+mod encode;
+mod text;
+
+mod mark;
+mod outputs;
+
+mod held;
+mod reader;
+mod topics;
+
+mod chunk;
+mod partition;
+mod session;
+mod worker;
+
+use std::sync::Arc;
+
+use ionflux_schemas::view::View;
+use rdkafka::ClientConfig;
+
+use self::config::wrong;
+pub use self::config::{Access, ConfigError, Envelope, Format, KafkaConfig, Mechanism, Protocol};
+pub use self::encode::SchemaIds;
+use self::session::Session;
+use self::topics::{Cleanup, Wanted};
+pub use self::worker::BATCHING;
+use crate::error::SinkError;
+use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
+
+/// A name that no view may have, for it would be the topic of the marks.
+const MARKS: &str = "marks";
+
+/// A sink over one cluster.
+struct Kafka {
+    settings: Arc<Settings>,
+    /// Taken while in use, so that one that is given up in the middle is gone.
+    session: Option<Session>,
+}
+
+/// All that a session needs.
+struct Settings {
+    name: Box<str>,
+    config: KafkaConfig,
+    access: Access,
+    views: Vec<&'static View>,
+}
+
+impl Settings {
+    fn client(&self) -> ClientConfig {
+        self.config.client(self.access.password.as_deref())
+    }
+
+    /// Two programs of one cluster are apart by their prefixes, not by the names of their sinks.
+    fn transactional_id(&self) -> String {
+        format!("{}{}", self.config.topic_prefix, self.name)
+    }
+
+    fn marks(&self) -> String {
+        format!("{}{MARKS}", self.config.topic_prefix)
+    }
+
+    /// The topics as they should be.
+    fn wanted(&self) -> Vec<Wanted> {
+        let (partitions, cleanup) = (self.config.partitions, Cleanup::Compact);
+        let view = |view: &&View| {
+            let name = format!("{}{}", self.config.topic_prefix, view.name);
+            Wanted { name, partitions, cleanup, marks: false }
+        };
+        let mut wanted: Vec<Wanted> = self.views.iter().map(view).collect();
+        wanted.push(Wanted { name: self.marks(), partitions: 1, cleanup, marks: true });
+        if self.config.outputs {
+            let (name, cleanup) = (outputs::TOPIC.to_owned(), Cleanup::Delete);
+            wanted.push(Wanted { name, partitions, cleanup, marks: false });
+        }
+        wanted
+    }
+}
+
+/// A sink of these views. Connects when it is first asked.
+///
+/// # Errors
+/// [`ConfigError`] for options that cannot work.
+pub fn build(
+    name: &str,
+    config: &KafkaConfig,
+    access: Access,
+    views: &[&'static View],
+) -> Result<Box<dyn Sink>, ConfigError> {
+    config.validate()?;
+    if config.user.is_some() && access.password.is_none() {
+        return Err(wrong("password_variable", "holds no password"));
+    }
+    if config.format == Format::Avro && access.schema_ids.is_none() {
+        return Err(wrong("format", "avro needs a registry: add a section [registry]"));
+    }
+    if views.iter().any(|view| view.name == MARKS) {
+        return Err(wrong("views", "a view has the name of the marks topic"));
+    }
+    let settings =
+        Settings { name: name.into(), config: config.clone(), access, views: views.to_vec() };
+    Ok(Box::new(Kafka { settings: Arc::new(settings), session: None }))
+}
+
+impl Kafka {
+    async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
+        // Only a new producer fences the others, and what of our own is still on its way.
+        self.session = None;
+        let session = Session::open(&self.settings).await?;
+        let mark = session.held();
+        self.session = Some(session);
+        Ok(mark)
+    }
+
+    async fn put(&mut self, batch: &Outgoing) -> Result<(), SinkError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(&self.settings).await?,
+        };
+        session.write(batch).await?;
+        self.session = Some(session);
+        Ok(())
+    }
+}
+
+impl Sink for Kafka {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {
+        Box::pin(self.ask())
+    }
+
+    fn write<'a>(&'a mut self, batch: &'a Outgoing) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(self.put(batch))
+    }
+}

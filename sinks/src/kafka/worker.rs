@@ -1,0 +1,327 @@
+//! The thread of a session: one transactional producer, and all that waits for brokers.
+//!
+//! Invariant: whoever begins fences those before, so that what they left undone never lands later;
+//! a thread that met an error, or was left alone in the middle, aborts and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ionflux_schemas::time::UtcMs;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Settings;
+use super::chunk::{Chunk, Piece};
+use super::encode::{Encoder, Moment};
+use super::error::{Heard, refused};
+use super::held::Held;
+use super::outputs::{self, Outputs};
+use super::reader::Reader;
+use super::topics::{Admin, Cleanup, Wanted, missing};
+use super::{mark, partition};
+use crate::error::SinkError;
+use crate::sink::Mark;
+
+/// How records are put together on their way, by the client's names.
+pub const BATCHING: [(&str, &str); 5] = [
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    ("queue.buffering.max.messages", "200000"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
+/// After this the broker aborts a transaction that nobody ends, so that readers go on. A snapshot
+/// has to be sent within it.
+const TRANSACTION_MS: &str = "300000";
+/// How long the fencing of those before may take.
+const FENCE_MAX: Duration = Duration::from_secs(30);
+/// How long the records of a batch may take to arrive, and again its commit.
+const COMMIT_MAX: Duration = Duration::from_secs(120);
+const ABORT_MAX: Duration = Duration::from_secs(10);
+/// How long the queue may be full without a record leaving it.
+const FULL_POLLS_MAX: u32 = 600;
+const FULL_POLL: Duration = Duration::from_millis(100);
+
+/// A batch that is on its way.
+pub(super) struct Job {
+    /// Whether it replaces everything.
+    pub(super) whole: bool,
+    pub(super) to: Mark,
+    pub(super) as_of: UtcMs,
+    pub(super) pieces: mpsc::Receiver<Piece>,
+    pub(super) answer: oneshot::Sender<Result<(), SinkError>>,
+}
+
+/// How views are written, once the registry was asked.
+pub(super) struct Pens {
+    pub(super) encoders: Vec<Encoder>,
+    pub(super) outputs: Option<Outputs>,
+}
+
+pub(super) struct Worker {
+    settings: Arc<Settings>,
+    pens: Arc<Pens>,
+    reader: Reader,
+    producer: BaseProducer<Heard>,
+    heard: Heard,
+    /// How many partitions the topic of each view has, and that of the events.
+    partitions: Vec<i32>,
+    /// How the topics are written, as a hash.
+    layout: String,
+    /// The mark as it was when the session began.
+    found: Option<Mark>,
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+}
+
+impl Worker {
+    /// Fences those before and looks at the topics.
+    pub(super) fn open(settings: Arc<Settings>) -> Result<Self, SinkError> {
+        let client = settings.client();
+        let reader = Reader::new(&client, &settings.transactional_id())?;
+        let wanted = settings.wanted();
+        let present = reader.topics()?;
+        let (there, absent): (Vec<&Wanted>, Vec<&Wanted>) =
+            wanted.iter().partition(|topic| present.contains_key(&topic.name));
+        if !absent.is_empty() && !settings.config.create_topics {
+            return Err(missing(&absent));
+        }
+        let admin = Admin::new(&client)?;
+        let marks = settings.marks();
+        if present.get(&marks).is_some_and(|partitions| *partitions != 1) {
+            let what = format!("Kafka: the topic {marks} has more than one partition");
+            return Err(SinkError::permanent(format!("{what}: make it again with one")));
+        }
+        admin.check(&there)?;
+        let (first, rest): (Vec<&Wanted>, Vec<&Wanted>) =
+            absent.into_iter().partition(|topic| topic.marks);
+        admin.make(&first, &reader)?;
+        let (producer, heard) = settings.producer(&client)?;
+        let begun = producer.init_transactions(FENCE_MAX);
+        begun.map_err(|error| heard.failed("begin as the only producer", error))?;
+        let pens = Arc::new(settings.pens()?);
+        let (partitions, layout) = (Vec::new(), String::new());
+        let mut worker =
+            Self { settings, pens, reader, producer, heard, partitions, layout, found: None };
+        if rest.iter().any(|topic| topic.cleanup == Cleanup::Compact) {
+            worker.forget()?;
+        }
+        admin.make(&rest, &worker.reader)?;
+        worker.look()?;
+        Ok(worker)
+    }
+
+    /// Counts partitions and reads the mark.
+    fn look(&mut self) -> Result<(), SinkError> {
+        let present = self.reader.topics()?;
+        let events = self.pens.outputs.is_some().then_some(outputs::TOPIC);
+        let topics = self.pens.encoders.iter().map(|encoder| encoder.topic.as_str()).chain(events);
+        let count = |topic: &str| present.get(topic).copied().filter(|count| *count > 0);
+        let counted = |topic| count(topic).ok_or_else(|| gone(topic));
+        self.partitions = topics.map(counted).collect::<Result<_, _>>()?;
+        let views = self.pens.encoders.iter().map(|encoder| encoder.view);
+        let views = views.zip(self.partitions.iter().copied());
+        self.layout = mark::layout(&self.settings.config, views);
+        let (topic, name) = (self.settings.marks(), self.settings.name.as_bytes());
+        let newest = self.reader.newest(&topic, name)?;
+        let found = newest.map(|value| mark::read(&value, &self.layout)).transpose()?;
+        self.found = found.flatten();
+        Ok(())
+    }
+
+    pub(super) fn pens(&self) -> Arc<Pens> {
+        Arc::clone(&self.pens)
+    }
+
+    pub(super) fn found(&self) -> Option<Mark> {
+        self.found
+    }
+
+    /// Serves the session until it is gone, or something fails.
+    pub(super) fn serve(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(mut job) = jobs.blocking_recv() {
+            let written = self.write(&mut job);
+            let failed = written.is_err();
+            if job.answer.send(written).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    /// Takes the mark away, for there are topics that are about to be made.
+    fn forget(&self) -> Result<(), SinkError> {
+        let name = self.settings.name.as_bytes();
+        let marks = self.settings.marks();
+        if self.reader.newest(&marks, name)?.is_some() {
+            self.begin()?;
+            self.put(Place { topic: &marks, partition: 0 }, (name, None), None)?;
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, job: &mut Job) -> Result<(), SinkError> {
+        let held = match job.whole {
+            true => Held::read(&self.reader, &self.pens.encoders, &self.partitions)?,
+            false => Vec::new(),
+        };
+        self.begin()?;
+        let written = self.records(job, held);
+        if written.is_err() {
+            // The next session fences this one; until then readers need not wait.
+            let _ = self.producer.abort_transaction(ABORT_MAX);
+            return written;
+        }
+        self.commit()
+    }
+
+    fn records(&self, job: &mut Job, mut held: Vec<Held>) -> Result<(), SinkError> {
+        let headers = self.headers(job);
+        loop {
+            match job.pieces.blocking_recv() {
+                Some(Piece::Records(chunk)) => self.chunk(&chunk, &headers, &mut held)?,
+                Some(Piece::End) => break,
+                None => return Err(SinkError::transient("Kafka: the batch was given up")),
+            }
+        }
+        let moment = Moment { epoch: job.to.epoch, as_of: job.as_of };
+        for (at, held) in held.iter().enumerate() {
+            let encoder = &self.pens.encoders[at];
+            let farewell = encoder.farewell(moment)?;
+            for (partition, key) in held.left() {
+                let place = Place { topic: &encoder.topic, partition };
+                if let Some(value) = &farewell {
+                    self.put(place, (key, Some(value)), Some(&headers[at]))?;
+                }
+                self.put(place, (key, None), Some(&headers[at]))?;
+            }
+        }
+        let mark = mark::written(&job.to, job.as_of, &self.layout);
+        let place = Place { topic: &self.settings.marks(), partition: 0 };
+        self.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
+    }
+
+    /// The headers of each topic's records.
+    fn headers(&self, job: &Job) -> Vec<OwnedHeaders> {
+        let (epoch, as_of) = (job.to.epoch.to_string(), job.as_of.to_string());
+        let of = |version: Option<u32>| {
+            let version = version.map(|version| version.to_string());
+            let headers = OwnedHeaders::new_with_capacity(3);
+            let headers = headers.insert(Header { key: "ionflux-epoch", value: Some(&epoch) });
+            let headers = match &version {
+                Some(v) => headers.insert(Header { key: "ionflux-view-version", value: Some(v) }),
+                None => headers,
+            };
+            headers.insert(Header { key: "ionflux-as-of", value: Some(&as_of) })
+        };
+        let views = self.pens.encoders.iter().map(|encoder| of(Some(encoder.view.version)));
+        views.chain([of(None)]).collect()
+    }
+
+    fn chunk(
+        &self,
+        chunk: &Chunk,
+        headers: &[OwnedHeaders],
+        held: &mut [Held],
+    ) -> Result<(), SinkError> {
+        for record in &chunk.records {
+            let key = &chunk.bytes[record.key.clone()];
+            let partition = partition::of(key, self.partitions[record.topic]);
+            let row = &chunk.bytes[record.row.clone()];
+            if held.get_mut(record.topic).is_some_and(|held| held.has(partition, key, row)) {
+                continue;
+            }
+            let topic = self.pens.encoders.get(record.topic);
+            let topic = topic.map_or(outputs::TOPIC, |encoder| encoder.topic.as_str());
+            let value = record.value.clone().map(|value| &chunk.bytes[value]);
+            self.put(Place { topic, partition }, (key, value), headers.get(record.topic))?;
+        }
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(), SinkError> {
+        let begun = self.producer.begin_transaction();
+        begun.map_err(|error| self.heard.failed("begin a transaction", error))
+    }
+
+    fn commit(&self) -> Result<(), SinkError> {
+        let sent = self.producer.flush(COMMIT_MAX);
+        sent.map_err(|error| self.heard.failed("send records", error))?;
+        let committed = self.producer.commit_transaction(COMMIT_MAX);
+        committed.map_err(|error| {
+            // A record that did not arrive makes the commit fail; its reason is the client's.
+            if matches!(&error, KafkaError::Transaction(said) if said.txn_requires_abort()) {
+                let _ = self.producer.abort_transaction(ABORT_MAX);
+            }
+            self.heard.failed("commit", error)
+        })
+    }
+
+    /// Queues one record, and waits while the queue is full.
+    fn put(
+        &self,
+        place: Place<'_>,
+        (key, value): (&[u8], Option<&[u8]>),
+        headers: Option<&OwnedHeaders>,
+    ) -> Result<(), SinkError> {
+        let record = BaseRecord::<[u8], [u8]>::to(place.topic);
+        let mut record = record.partition(place.partition).key(key);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        if let Some(headers) = headers {
+            record = record.headers(headers.clone());
+        }
+        for _ in 0..FULL_POLLS_MAX {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), again)) => record = again,
+                Err((error, _)) => {
+                    return Err(self.heard.failed(&format!("send to {}", place.topic), error));
+                }
+            }
+            self.producer.poll(FULL_POLL);
+        }
+        Err(refused(&format!("send to {}", place.topic), Code::QueueFull))
+    }
+}
+
+fn gone(topic: &str) -> SinkError {
+    SinkError::transient(format!("Kafka: the topic {topic} went away while the session began"))
+}
+
+impl Settings {
+    /// A producer of this sink's name, and what it hears.
+    fn producer(
+        &self,
+        client: &rdkafka::ClientConfig,
+    ) -> Result<(BaseProducer<Heard>, Heard), SinkError> {
+        let heard = Heard::default();
+        let mut config = client.clone();
+        config.set("transactional.id", self.transactional_id()).set("acks", "all");
+        config.set("enable.idempotence", "true").set("transaction.timeout.ms", TRANSACTION_MS);
+        for (name, value) in BATCHING {
+            config.set(name, value);
+        }
+        config.set("retry.backoff.ms", "50");
+        let producer = BaseProducer::from_config_and_context(&config, heard.clone());
+        Ok((producer.map_err(|error| heard.failed("connect", error))?, heard))
+    }
+
+    fn pens(&self) -> Result<Pens, SinkError> {
+        let ids = self.access.schema_ids.as_deref();
+        let encoders = self.views.iter().map(|view| Encoder::new(view, &self.config, ids));
+        let encoders = encoders.collect::<Result<_, _>>()?;
+        Ok(Pens { encoders, outputs: Outputs::new(&self.config, ids)? })
+    }
+}
