@@ -1,4 +1,4 @@
-//! The sources of a configuration, connected: a line each.
+//! The sources and sinks of a configuration, connected: a line each.
 //!
 //! Invariant: a section that is not there opens no door and asks nobody.
 
@@ -6,6 +6,7 @@ mod kafka;
 pub mod platform;
 mod settings;
 mod shopify;
+pub mod sinks;
 mod subjects;
 mod tiktok;
 

@@ -71,7 +71,8 @@ async fn sources_and_sinks_are_tables_of_the_moment() {
         404 Not Found {"type":"about:blank","title":"not found","status":404,
         "detail":"there is no view \"sinks\"","hint":"use views= with some of
         revenue_by_day, revenue_by_product_day, customers_by_day, metrics_hourly,
-        faults"}"#]].assert_eq(&answers.join("\n"));
+        faults"}"#]]
+    .assert_eq(&answers.join("\n"));
     let (components, running) = board.read();
     assert!(running, "no sink makes the rest wait");
     let names: Vec<&str> = components.iter().map(|health| &*health.component).collect();
