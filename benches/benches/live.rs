@@ -9,25 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ionflux::assemble::{self, Options};
-use ionflux::live::{Live, Parts};
-use ionflux::meter::Meter;
-use ionflux::outlets::Outlets;
-use ionflux::state::State;
-use ionflux_ledger::BaseZone;
+use ionflux_benches::instance::Instance;
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
-use ionflux_schemas::dictionary::Dictionary;
 use ionflux_schemas::time::UtcMs;
-use ionflux_service::health::HealthBoard;
-use ionflux_service::store::{Phase, Store};
-use ionflux_sources::clock::{Clock, Wall};
-use ionflux_sources::inbox::Inbox;
-use ionflux_sources::inbox::metrics::JournalMetrics;
-use ionflux_sources::inbox::scribe::Scribe;
-use ionflux_sources::journal::folder::Folder;
-use ionflux_sources::journal::{Journal, Limits};
+use ionflux_service::store::Phase;
 use ionflux_sources::simulator::Simulator;
-use prometheus::Registry;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -59,12 +45,7 @@ fn deliveries(count: usize) -> Vec<Delivery> {
         .collect()
 }
 
-struct Bench {
-    inbox: Inbox,
-    store: Arc<Store>,
-    clock: Arc<dyn Clock>,
-    live: Live,
-}
+struct Bench(Instance);
 
 /// When a delivery was sent, acknowledged, and where the journal has it.
 struct Answer {
@@ -85,33 +66,7 @@ struct Measured {
 
 impl Bench {
     fn start(folder: &Path) -> Result<Self, Failure> {
-        let said = |failure: ionflux::failure::Failure| failure.problem;
-        let state = Arc::new(State::create(folder).map_err(said)?);
-        let clock: Arc<dyn Clock> = Arc::new(Wall::default());
-        let registry = Registry::new();
-        let files = Box::new(Folder::open(&state.journal())?);
-        let (journal, opened) = Journal::open(files, Limits::new(4 << 30))?;
-        let metrics = JournalMetrics::new(&registry)?;
-        let inbox = Inbox::open(Scribe::new(journal, &opened, Arc::clone(&clock), metrics))?;
-        let dictionary = Arc::new(Dictionary::new());
-        let store = Arc::new(Store::hydrating(assemble::empty(&dictionary)));
-        let (base_zone, workers) = (BaseZone::Unknown, 1);
-        let options = Options { state: None, base_zone, workers };
-        let ledger = assemble::ledger(Some(&state), dictionary, &options).map_err(said)?;
-        let parts = Parts {
-            subjects: None,
-            state,
-            inbox: inbox.clone(),
-            ledger,
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            meter: Meter::new(&registry).map_err(said)?,
-            board: Arc::new(HealthBoard::default()),
-            outlets: Outlets::default(),
-            workers,
-        };
-        let live = Live::start(parts, || {}).map_err(said)?;
-        Ok(Self { inbox, store, clock, live })
+        Instance::start(folder, Vec::new()).map(Self)
     }
 
     fn load(self, deliveries: Vec<Delivery>, rate: usize) -> Result<Measured, Failure> {
@@ -139,9 +94,7 @@ impl Bench {
             }
             Ok(())
         })?;
-        let Self { inbox, live, .. } = self;
-        inbox.close();
-        live.finish().map_err(|failure| failure.problem)?;
+        self.0.end()?;
         ended.store(true, Ordering::SeqCst);
         let published = watcher.join().map_err(|_| "the watcher panicked")?;
         let ticks = follower.join().map_err(|_| "the follower panicked")??;
@@ -161,16 +114,16 @@ impl Bench {
             while let Some(early) = due.checked_duration_since(Instant::now()) {
                 thread::park_timeout(early);
             }
-            delivery.received_at = self.clock.now();
+            delivery.received_at = self.0.clock.now();
             let sent = Instant::now();
-            let position = self.inbox.deliver_blocking(delivery).map_err(|e| e.to_string())?;
+            let position = self.0.inbox.deliver_blocking(delivery).map_err(|e| e.to_string())?;
             answers.push(Answer { sent, acknowledged: Instant::now(), position });
         }
         Ok(answers)
     }
 
     fn watch(&self, ended: Arc<AtomicBool>) -> thread::JoinHandle<Vec<(u64, Instant)>> {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.0.store);
         thread::spawn(move || {
             let mut published = Vec::new();
             let mut last = 0;
@@ -191,8 +144,8 @@ impl Bench {
         &self,
         ended: Arc<AtomicBool>,
     ) -> Result<thread::JoinHandle<Result<Vec<Position>, String>>, Failure> {
-        let mut reader = self.inbox.read(Position(0));
-        let inbox = self.inbox.clone();
+        let mut reader = self.0.inbox.read(Position(0));
+        let inbox = self.0.inbox.clone();
         Ok(thread::spawn(move || {
             let mut ticks = Vec::new();
             loop {

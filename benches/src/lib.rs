@@ -5,5 +5,6 @@
 pub mod baseline;
 pub mod form;
 pub mod generator;
+pub mod instance;
 pub mod load;
 pub mod orders;
