@@ -3,7 +3,8 @@
 //! Two processes count the same deliveries: one without sinks, and one whose database is behind a
 //! gate that closes for as many events as the outage would bring. Then the gate opens while events
 //! go on at their rate.
-//! `IONFLUX_POSTGRES=ADDRESS cargo bench -p ionflux-benches --bench outage -- [SECONDS] [EVENTS_PER_S]`
+//!
+//! `IONFLUX_POSTGRES=... cargo bench -p ionflux-benches --bench outage -- [SECONDS] [EVENTS_PER_S]`
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -157,7 +158,7 @@ fn send(
                 let due = rate.map(|rate| Duration::from_secs_f64(nth as f64 / rate as f64));
                 let early = due.and_then(|due| due.checked_sub(started.elapsed()));
                 if let Some(early) = early {
-                    thread::sleep(early);
+                    thread::park_timeout(early);
                 }
                 delivery.received_at = instance.clock.now();
                 instance.inbox.deliver_blocking(delivery).map_err(|error| error.to_string())?;
@@ -184,7 +185,7 @@ fn counted(instance: &Instance, fleet: &mut Fleet) -> Result<(), Failure> {
         rows.iter().any(|row| matches!(&row.0[0], Value::Text(text) if **text == *workspace))
     };
     while !shown() {
-        thread::sleep(Duration::from_millis(50));
+        thread::park_timeout(Duration::from_millis(50));
     }
     Ok(())
 }
@@ -201,7 +202,7 @@ fn behind(instance: &Instance) -> u64 {
 fn caught_up(instance: &Instance) {
     let due = instance.board.sinks().iter().filter_map(|sink| sink.offered).max();
     while instance.board.sinks().iter().any(|sink| sink.epoch < due) {
-        thread::sleep(Duration::from_millis(10));
+        thread::park_timeout(Duration::from_millis(10));
     }
 }
 

@@ -1,4 +1,5 @@
-//! A whole live instance in this process: inbox, journal and ledger on disk, dataflow, store, sinks.
+//! A whole live instance in this process: inbox, journal and ledger on disk, dataflow, store and
+//! sinks.
 //!
 //! Invariant: what is measured runs as `ionflux run` runs it, but for doors and the read service.
 

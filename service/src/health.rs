@@ -58,7 +58,8 @@ impl HealthBoard {
         known.reason = reason.into();
     }
 
-    /// A component that is asked each time somebody reads the board, and that the rest does without.
+    /// A component that is asked each time somebody reads the board, and that the rest does
+    /// without.
     pub fn ask(&self, component: impl Fn() -> Health + Send + Sync + 'static) {
         self.others.add(component);
     }

@@ -49,8 +49,8 @@ struct Timescale {
     session: Option<Session>,
 }
 
-/// A sink of these views; `address` is what the secret named by `url_variable` holds. Connects when it
-/// is first asked.
+/// A sink of these views; `address` is what the secret named by `url_variable` holds. Connects when
+/// it is first asked.
 ///
 /// # Errors
 /// [`ConfigError`] for options or an address that cannot work, or a view that cannot be a table.

@@ -37,8 +37,10 @@ struct Targets {
     topics: Topics,
 }
 
+type Trouble = (&'static str, fn(&Targets));
+
 /// What is done to the targets while the program writes to them.
-const TROUBLES: [(&str, fn(&Targets)); 6] = [
+const TROUBLES: [Trouble; 6] = [
     ("nothing", |_| {}),
     ("cut connections", Targets::cut),
     ("lost the answers to commits", Targets::lose_answers),

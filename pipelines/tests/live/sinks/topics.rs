@@ -25,8 +25,12 @@ pub struct Topics {
     pub proxy: Proxy,
 }
 
-/// The newest value of a key, and the epoch it is of.
-type Held = BTreeMap<(i32, Vec<u8>), (u64, Option<Vec<u8>>)>;
+/// Partition and key.
+type Key = (i32, Vec<u8>);
+/// The epoch of a record, and its value.
+type Said = (u64, Option<Vec<u8>>);
+/// What keys have last.
+type Held = BTreeMap<Key, Said>;
 
 impl Topics {
     pub fn new(server: &str) -> Self {
@@ -73,18 +77,18 @@ impl Topics {
     fn folded(&self, name: &str) -> Held {
         let mut held = Held::new();
         let topic = format!("{}{name}", self.prefix);
-        for (partition, epoch, key, value) in self.committed(&topic) {
-            let now = (epoch, value);
-            let before = held.insert((partition, key), now.clone());
+        for (key, now) in self.committed(&topic) {
+            let before = held.insert(key, now.clone());
             if let Some((earlier, value)) = before {
-                assert!(earlier < epoch || name == "marks", "{topic}: {earlier} and {epoch}");
+                let (epoch, marks) = (now.0, name == "marks");
+                assert!(earlier < epoch || marks, "{topic}: {earlier} and {epoch}");
                 assert!(value != now.1, "{topic}: the same twice");
             }
         }
         held
     }
 
-    fn committed(&self, topic: &str) -> Vec<(i32, u64, Vec<u8>, Option<Vec<u8>>)> {
+    fn committed(&self, topic: &str) -> Vec<(Key, Said)> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.server).set("group.id", &self.prefix);
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
@@ -107,7 +111,7 @@ impl Topics {
         committed.assign(&list).unwrap();
         let (mut seen, mut open) = (Vec::new(), list.count());
         while open > 0 {
-            match committed.poll(PATIENCE).expect("the broker is silent") {
+            match committed.poll(PATIENCE).unwrap() {
                 Ok(message) => {
                     let of = |header: rdkafka::message::Header<'_, &[u8]>| {
                         let text = std::str::from_utf8(header.value?).ok()?;
@@ -116,7 +120,7 @@ impl Topics {
                     let epoch = message.headers().and_then(|all| all.iter().find_map(of));
                     let value = message.payload().map(<[u8]>::to_vec);
                     let key = message.key().unwrap().to_vec();
-                    seen.push((message.partition(), epoch.unwrap_or(0), key, value));
+                    seen.push(((message.partition(), key), (epoch.unwrap_or(0), value)));
                 }
                 Err(KafkaError::PartitionEOF(_)) => open -= 1,
                 Err(error) => panic!("{topic}: {error}"),
