@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ionflux::assemble::{self, Options};
 use ionflux::live::{Live, Parts};
 use ionflux::meter::Meter;
+use ionflux::outlets::Outlets;
 use ionflux::state::State;
 use ionflux_ledger::BaseZone;
 use ionflux_schemas::delivery::{Delivery, Entry, Position};
@@ -106,6 +107,7 @@ impl Bench {
             clock: Arc::clone(&clock),
             meter: Meter::new(&registry).map_err(said)?,
             board: Arc::new(HealthBoard::default()),
+            outlets: Outlets::default(),
             workers,
         };
         let live = Live::start(parts, || {}).map_err(said)?;

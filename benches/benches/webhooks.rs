@@ -21,6 +21,7 @@ use axum::routing::post;
 use ionflux::assemble::{self, Options};
 use ionflux::live::{Live, Parts};
 use ionflux::meter::Meter;
+use ionflux::outlets::Outlets;
 use ionflux::serve::{Served, Service};
 use ionflux::state::State;
 use ionflux_benches::load::{self, Ran, SECRET, Template};
@@ -129,6 +130,7 @@ impl Bench {
             clock,
             meter: Meter::new(&registry).map_err(said)?,
             board: Arc::new(HealthBoard::default()),
+            outlets: Outlets::default(),
             workers,
             subjects: Some(subjects),
         };

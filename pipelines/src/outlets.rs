@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ionflux_schemas::batch::Batch;
-use ionflux_schemas::health::Health;
+use ionflux_schemas::health::{Condition, Health};
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::Epoch;
 use ionflux_service::health::HealthBoard;
@@ -29,7 +29,8 @@ use crate::state::State;
 /// Threads for all sinks together: they wait more than they work.
 const THREADS: usize = 2;
 
-/// Sinks at work.
+/// Sinks at work; none by default.
+#[derive(Default)]
 pub struct Outlets {
     runtime: Option<Runtime>,
     handles: Vec<Handle>,
@@ -54,7 +55,7 @@ impl Outlets {
     /// When the state's identity cannot be read, or no threads can be had.
     pub fn start(sinks: Vec<Box<dyn Sink>>, around: &Surroundings<'_>) -> Result<Self, Failure> {
         if sinks.is_empty() {
-            return Ok(Self { runtime: None, handles: Vec::new() });
+            return Ok(Self::default());
         }
         let hint = "check the limits of this account";
         let runtime = Builder::new_multi_thread()
@@ -64,7 +65,11 @@ impl Outlets {
             .build()
             .map_err(|cause| Failure::world(format!("no thread: {cause}"), hint))?;
         let setting = setting(around)?;
-        let start = |sink| driver::start(sink, setting.clone(), runtime.handle());
+        let start = |sink| {
+            let handle = driver::start(sink, setting.clone(), runtime.handle());
+            around.board.sink(handle.standing());
+            handle
+        };
         let handles = sinks.into_iter().map(start).collect();
         Ok(Self { runtime: Some(runtime), handles })
     }
@@ -103,11 +108,7 @@ fn setting(around: &Surroundings<'_>) -> Result<Setting, Failure> {
     let state = around.state.identity()?;
     let bug = |cause| Failure::world(cause, "please report this");
     let metrics = Metrics::register(around.registry).map_err(bug)?;
-    let (clock, board) = (Arc::clone(around.clock), Arc::clone(around.board));
-    let report = move |health: Health| {
-        let Health { component, state, since, reason } = health;
-        board.set(&format!("sink {component}"), state, &reason, since);
-    };
+    let clock = Arc::clone(around.clock);
     let (folder, renewed) = (Arc::clone(around.state), Mutex::new(None));
     let renew = move || {
         let mut renewed = renewed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +126,14 @@ fn setting(around: &Surroundings<'_>) -> Result<Setting, Failure> {
         limits: Limits::default(),
         metrics,
         now: Arc::new(move || clock.now()),
-        report: Arc::new(report),
+        report: Arc::new(|health: Health| match health.state {
+            Condition::Starting | Condition::Running => {
+                tracing::info!("sink {}: {}", health.component, health.state.name());
+            }
+            state => {
+                tracing::warn!("sink {}: {}: {}", health.component, state.name(), health.reason)
+            }
+        }),
         renew: Arc::new(renew),
     })
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::UtcMs;
+use crate::time::{Epoch, UtcMs};
 
 /// What a component says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -31,4 +31,29 @@ pub enum Condition {
     Stalled,
     /// It stopped for good; a person must act.
     Halted,
+}
+
+/// How a sink is, and how far its target is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// How the sink is.
+    pub health: Health,
+    /// Below this epoch the target holds everything, as it last said itself; `None` while it has
+    /// not been asked, or holds nothing of ours.
+    pub epoch: Option<Epoch>,
+    /// Below this epoch everything was handed to the sink; `None` before the first.
+    pub offered: Option<Epoch>,
+}
+
+impl Condition {
+    /// The word for it, as in JSON and in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stalled => "stalled",
+            Self::Halted => "halted",
+        }
+    }
 }

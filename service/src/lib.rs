@@ -9,6 +9,7 @@
 //!            │              └─ dashboard ▶ GET /v1/dashboard(/stream) ─▶ assets
 //!            └─▶ stream ─▶ GET /v1/stream
 //! health board, meters ─▶ probes ─▶ GET /readyz, /metrics
+//! health board ─▶ status ─▶ the tables sources and sinks
 //! ```
 
 pub mod store;
@@ -30,6 +31,7 @@ mod stream;
 pub mod health;
 mod meters;
 mod probes;
+mod status;
 
 mod answer;
 mod assets;

@@ -28,6 +28,7 @@ use crate::problem::Problem;
 use crate::render::{self, Format};
 use crate::sql;
 use crate::sse;
+use crate::status;
 use crate::store::Store;
 use crate::stream::{self, Wanted};
 use crate::{assets, views};
@@ -166,7 +167,9 @@ async fn run_sql(
     let full = |_| Problem::busy(format!("{QUERIES_MAX} queries are running already"));
     let _permit = app.queries.try_acquire().map_err(full)?;
     let (format, kind) = accepted(&headers)?;
-    let answer = sql::query(&app.store.published().tables, text).await?;
+    let tables = app.store.published().tables;
+    let tables = status::beside_if_asked(tables, &app.probes.board, text).map_err(Problem::ours)?;
+    let answer = sql::query(&tables, text).await?;
     blocking(move || {
         let broken = |error: arrow::error::ArrowError| Problem::ours(error.to_string());
         let mut sent = of(answer.epoch, kind);

@@ -13,6 +13,7 @@ use ionflux_schemas::batch::Batch;
 use ionflux_schemas::columns::{arrow_schema, record_batch};
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Epoch, UtcMs};
+use ionflux_schemas::view::Row;
 
 use crate::store::Stored;
 
@@ -145,6 +146,16 @@ impl Tables {
         }
     }
 
+    /// The same tables and others beside them.
+    pub(crate) fn with(&self, more: Vec<Arc<Table>>) -> Self {
+        Self {
+            list: self.list.iter().cloned().chain(more).collect(),
+            missing: self.missing.clone(),
+            context: OnceLock::new(),
+            ..*self
+        }
+    }
+
     /// The tables in the order of the views.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.list.iter()
@@ -181,6 +192,26 @@ fn shaped(batch: &RecordBatch, arrow: &SchemaRef) -> Option<RecordBatch> {
 }
 
 impl Table {
+    /// A table of rows that are made elsewhere.
+    ///
+    /// # Errors
+    /// When a row does not fit the schema.
+    pub(crate) fn of_rows(
+        (name, version): (&str, u32),
+        schema: &Arc<Schema>,
+        rows: &[Row],
+    ) -> Result<Self, String> {
+        let batch = record_batch(schema, rows).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self {
+            name: name.into(),
+            version,
+            schema: Some(Arc::clone(schema)),
+            arrow: batch.schema(),
+            source: None,
+            built: OnceLock::from(Ok(batch)),
+        })
+    }
+
     /// The rows, sorted by primary key. Takes a while for a large view that changed: call it where
     /// blocking is fine.
     ///

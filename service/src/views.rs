@@ -12,15 +12,21 @@ use serde_json::{Value as Json, json};
 
 use crate::answer::{JSON, Pairs, blocking, of, pairs_of};
 use crate::params::{Selection, shown};
+use crate::probes::Probes;
 use crate::problem::Problem;
 use crate::render::{self, Cells};
 use crate::select;
 use crate::sql::Answer;
+use crate::status;
 use crate::store::Store;
 use crate::tables::{Table, Tables};
 
-pub(crate) async fn views(State(store): State<Arc<Store>>) -> Result<Response, Problem> {
+pub(crate) async fn views(
+    State(store): State<Arc<Store>>,
+    State(probes): State<Arc<Probes>>,
+) -> Result<Response, Problem> {
     let tables = store.published().tables;
+    let tables = status::beside(&tables, &probes.board).map_err(Problem::ours)?;
     blocking(move || {
         let views = tables.iter().map(|table| described(table)).collect::<Result<Vec<_>, _>>()?;
         let body = json!({
@@ -59,6 +65,7 @@ fn described(table: &Table) -> Result<Json, Problem> {
 
 pub(crate) async fn view(
     State(store): State<Arc<Store>>,
+    State(probes): State<Arc<Probes>>,
     name: Result<Path<String>, PathRejection>,
     pairs: Pairs,
 ) -> Result<Response, Problem> {
@@ -66,6 +73,7 @@ pub(crate) async fn view(
     let Path(name) = name.map_err(unread)?;
     let pairs = pairs_of(pairs)?;
     let tables = store.published().tables;
+    let tables = status::beside(&tables, &probes.board).map_err(Problem::ours)?;
     blocking(move || rows_of(&tables, &name, &pairs)).await
 }
 

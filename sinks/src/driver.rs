@@ -8,11 +8,11 @@
 //!                                                  ◀── wrote · failed: back off, then resume
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ionflux_schemas::batch::Batch;
-use ionflux_schemas::health::{Condition, Health};
+use ionflux_schemas::health::{Condition, Health, Standing};
 use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use tokio::runtime;
@@ -68,6 +68,7 @@ impl Default for Limits {
 pub struct Handle {
     name: Box<str>,
     mailbox: Arc<Mailbox>,
+    health: Arc<Mutex<Health>>,
     measures: Measures,
     reached: watch::Receiver<Option<Epoch>>,
     stopping: watch::Sender<bool>,
@@ -82,20 +83,22 @@ pub fn start(sink: Box<dyn Sink>, setting: Setting, runtime: &runtime::Handle) -
     let measures = setting.metrics.of(&name);
     let (reached_at, reached) = watch::channel(None);
     let (stopping, stop) = watch::channel(false);
+    let doctor = Doctor::new(name.clone(), &setting, Arc::clone(&mailbox));
+    let health = Arc::clone(&doctor.last);
     let driver = Driver {
         sink,
         courier: Courier::new(setting.state),
         mailbox: Arc::clone(&mailbox),
         retry: Retry::new(setting.limits.retry),
         measures: measures.clone(),
-        doctor: Doctor::new(name.clone(), &setting, Arc::clone(&mailbox)),
+        doctor,
         reached: reached_at,
         stop,
         limits: setting.limits,
         renew: setting.renew,
     };
     let task = runtime.spawn(driver.run());
-    Handle { name, mailbox, measures, reached, stopping, task }
+    Handle { name, mailbox, health, measures, reached, stopping, task }
 }
 
 impl Handle {
@@ -130,6 +133,17 @@ impl Handle {
     #[must_use]
     pub fn reached(&self) -> watch::Receiver<Option<Epoch>> {
         self.reached.clone()
+    }
+
+    /// Says how the sink is, and how far its target, whenever it is asked.
+    pub fn standing(&self) -> impl Fn() -> Standing + Send + Sync + use<> {
+        let (health, mailbox) = (Arc::clone(&self.health), Arc::clone(&self.mailbox));
+        let reached = self.reached.clone();
+        move || Standing {
+            health: locked(&health).clone(),
+            epoch: *reached.borrow(),
+            offered: mailbox.newest(),
+        }
     }
 
     /// Lets the task bring what is owed, for a bounded time, and ends it; gives what the target
@@ -266,10 +280,14 @@ fn unanswered(sink: &dyn Sink, call: &str) -> SinkError {
 
 /// Says how a sink is, when it changes, and closes its mailbox at the end.
 struct Doctor {
-    last: Health,
+    last: Arc<Mutex<Health>>,
     now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     report: Arc<dyn Fn(Health) + Send + Sync>,
     mailbox: Arc<Mailbox>,
+}
+
+fn locked(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
+    health.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Doctor {
@@ -278,18 +296,22 @@ impl Doctor {
         let last = Health { component, state: Condition::Starting, since, reason: "".into() };
         let (now, report) = (Arc::clone(&setting.now), Arc::clone(&setting.report));
         report(last.clone());
-        Self { last, now, report, mailbox }
+        Self { last: Arc::new(Mutex::new(last)), now, report, mailbox }
     }
 
-    fn say(&mut self, state: Condition, reason: &str) {
-        if self.last.state == state && *self.last.reason == *reason {
-            return;
-        }
-        if self.last.state != state {
-            (self.last.state, self.last.since) = (state, (self.now)());
-        }
-        self.last.reason = reason.into();
-        (self.report)(self.last.clone());
+    fn say(&self, state: Condition, reason: &str) {
+        let changed = {
+            let mut last = locked(&self.last);
+            if last.state == state && *last.reason == *reason {
+                return;
+            }
+            if last.state != state {
+                (last.state, last.since) = (state, (self.now)());
+            }
+            last.reason = reason.into();
+            last.clone()
+        };
+        (self.report)(changed);
     }
 }
 

@@ -16,6 +16,7 @@ mod random;
 pub mod retry;
 
 pub mod list;
+pub mod registry;
 
 pub mod files;
 #[cfg(feature = "kafka")]

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ionflux_schemas::health::{Condition, Health};
+use ionflux_schemas::health::{Condition, Health, Standing};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::driver::{Handle, Limits, Setting, durable_bound, start};
@@ -121,6 +121,11 @@ async fn a_permanent_error_halts_that_sink_alone() {
     let halted = room.last("broken");
     assert_eq!(halted.state, Condition::Halted);
     assert!(halted.reason.starts_with("conformance_counts [w1]: "), "{}", halted.reason);
+    let standing = handles[1].standing()();
+    assert_eq!(
+        standing,
+        Standing { health: halted, epoch: Some(Epoch(2)), offered: Some(Epoch(4)) }
+    );
     let permanent = r#"ionflux_sink_writes_total{outcome="permanent",sink="broken"} 1"#;
     assert_eq!(room.measured("\"permanent\""), [permanent]);
     assert_eq!(durable_bound(&handles), Some(Epoch(6)), "nobody waits for a halted sink");

@@ -20,7 +20,7 @@ Examples:
   ionflux query --state books \"SELECT product_id, sum(net_sales) AS net
       FROM revenue_by_product_day GROUP BY product_id ORDER BY net DESC LIMIT 10\"
   ionflux query --url http://127.0.0.1:8080 --output csv \"SELECT * FROM faults\"
-  ionflux query --state books \"SHOW TABLES\"")]
+  ionflux query --url http://127.0.0.1:8080 \"SELECT name, state, reason FROM sinks\"")]
 pub struct Query {
     /// The state folder of an ionflux replay or run
     #[arg(long, value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]

@@ -34,7 +34,6 @@ use crate::failure::Failure;
 use crate::feed;
 use crate::live::{Live, Parts};
 use crate::meter::Meter;
-use crate::outlets::{Outlets, Surroundings};
 use crate::secrets::Secrets;
 use crate::serve::{Served, Service};
 use crate::state::State;
@@ -83,7 +82,7 @@ impl Run {
         let limiter = Limiter::new(config.limits.rate(), Arc::clone(&clock));
         world.doors = world.doors.limited(limiter);
         let (doors, connected) = sources(&config, &world)?;
-        let outlets = outlets(&config, &world, &state)?;
+        let outlets = connect::sinks::start(&config, &world, &state)?;
         let (shown, told) = (Arc::clone(&store), Arc::clone(&board));
         let served = Served { store: shown, shops, board: told, registry, doors, tls };
         let service = Service::start(config.http.listen, served)?;
@@ -226,18 +225,6 @@ fn world(
 fn sources(config: &Config, world: &World) -> Result<(Router, Connected), Failure> {
     let mut connected = connect::connect(config, world)?;
     Ok((std::mem::take(&mut connected.doors), connected))
-}
-
-/// The sinks of the configuration, at work.
-fn outlets(config: &Config, world: &World, state: &Arc<State>) -> Result<Outlets, Failure> {
-    let secret = |name: &str, purpose: &str| {
-        world.secrets.get(name, purpose).map_err(|failure| failure.problem)
-    };
-    let hint = "see the section [sinks] of config/reference.toml";
-    let sinks = config.sinks.build(&list::views(), &secret);
-    let sinks = sinks.map_err(|problem| Failure::usage(problem, hint))?;
-    let World { clock, registry, board, .. } = world;
-    Outlets::start(sinks, &Surroundings { state, clock, registry, board })
 }
 
 /// Paths in a configuration are relative to the file that holds them.

@@ -1,4 +1,4 @@
-//! `ionflux topics`: the topics of a cluster as a file says they should be.
+//! `ionflux topics`: the topics of clusters as a catalogue and the sinks say they should be.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::failure::Failure;
 
-/// Show or make the topics that a catalogue names
+/// Show or make the topics that a catalogue names and those that the Kafka sink writes
 ///
 /// Nothing ever gets fewer partitions; topics that the catalogue does not name are left alone but
 /// for those that --delete names.
@@ -26,7 +26,8 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct What {
-    /// The configuration, whose section [kafka] names the cluster and the workspaces
+    /// The configuration, whose section [kafka] names the cluster of the catalogue's topics and the
+    /// workspaces, and whose section [sinks.kafka] that of the views' topics
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The catalogue; without it the one that is built in, config/topics.toml
@@ -52,63 +53,146 @@ impl Topics {
 }
 
 #[cfg(feature = "kafka")]
-impl What {
-    fn execute(&self, apply: bool) -> Result<(), Failure> {
-        use ionflux_sources::kafka::catalog::{self, Step, plan};
-        use ionflux_sources::kafka::provision::Admin;
+mod connected {
+    use std::collections::{BTreeMap, BTreeSet};
 
-        use super::print;
-        use crate::config::Config;
-        use crate::secrets::Secrets;
+    use ionflux_operators::list;
+    use ionflux_sinks::kafka;
+    use ionflux_sources::kafka::catalog::{self, Step, Topic, plan};
+    use ionflux_sources::kafka::connection::Connection;
+    use ionflux_sources::kafka::provision::Admin;
 
-        let config = Config::read(&self.config)?;
-        let secrets = Secrets::of(&config, &self.config)?;
-        let Some(kafka) = &config.kafka else {
-            let problem = format!("{}: there is no section [kafka]", self.config.display());
-            return Err(Failure::usage(problem, "it names the cluster: brokers = \"host:port\""));
-        };
-        let (name, text) = match &self.file {
-            None => ("config/topics.toml".into(), catalog::DEFAULT.to_owned()),
-            Some(file) => {
-                let name = file.display().to_string();
-                let text = std::fs::read_to_string(file);
-                let failed = |cause| Failure::usage(format!("{name}: {cause}"), "");
-                (name.clone(), text.map_err(failed)?)
+    use super::What;
+    use crate::commands::print;
+    use crate::config::Config;
+    use crate::config::kafka::of_sink;
+    use crate::failure::Failure;
+    use crate::secrets::Secrets;
+
+    /// Topics of one cluster, as they should be.
+    struct Wanted {
+        /// The section that names the cluster.
+        section: &'static str,
+        connection: Connection,
+        topics: catalog::Topics,
+        delete: BTreeSet<String>,
+    }
+
+    impl What {
+        pub(super) fn execute(&self, apply: bool) -> Result<(), Failure> {
+            let config = Config::read(&self.config)?;
+            let secrets = Secrets::of(&config, &self.config)?;
+            let mut clusters: Vec<Wanted> =
+                self.catalogued(&config, &secrets)?.into_iter().collect();
+            if let Some(section) = &config.sinks.kafka {
+                let connection = of_sink(section, &secrets)?;
+                let topics = written(&kafka::topics(section, &list::views()));
+                match clusters
+                    .first_mut()
+                    .filter(|first| first.connection.brokers == section.brokers)
+                {
+                    Some(same) => same.topics.extend(topics),
+                    None => clusters.push(Wanted {
+                        section: "sinks.kafka",
+                        connection,
+                        topics,
+                        delete: BTreeSet::new(),
+                    }),
+                }
             }
-        };
-        if kafka.workspaces.is_empty() && text.contains("{workspace}") {
-            eprintln!(
-                "note: the section [kafka] names no workspaces: topics of workspaces are left out"
-            );
-        }
-        let wanted = catalog::topics(&text, &kafka.workspaces);
-        let wanted = wanted.map_err(|problem| Failure::usage(format!("{name}: {problem}"), ""))?;
-        let delete = catalog::named(&self.delete, &wanted, &kafka.workspaces);
-        let delete = delete.map_err(|problem| {
-            Failure::usage(format!("--delete: {problem}"), "see `ionflux topics plan`")
-        })?;
-        let failed = |problem: String| {
-            let hint = "check kafka.brokers, the user's rights and whether the cluster is up";
-            Failure::world(format!("kafka: {problem}"), hint)
-        };
-        let admin = Admin::new(&kafka.connection(&secrets)?).map_err(failed)?;
-        let steps = plan(&wanted, &admin.topics().map_err(failed)?, &delete);
-        let mut done = 0;
-        for step in &steps {
-            print(format!("{step}\n").as_bytes())?;
-            if apply && step.acts() {
-                admin.apply(step).map_err(|problem| failed(format!("{step}: {problem}")))?;
-                done += 1;
+            if clusters.is_empty() {
+                let problem = format!(
+                    "{}: there is neither a section [kafka] nor [sinks.kafka]",
+                    self.config.display()
+                );
+                let hint = "each names a cluster: brokers = \"host:port\"";
+                return Err(Failure::usage(problem, hint));
             }
+            let many = clusters.len() > 1;
+            clusters.iter().try_for_each(|cluster| cluster.execute(apply, many))
         }
-        let open = steps.iter().filter(|step| Step::acts(step)).count();
-        print(
-            match apply {
-                true => format!("{done} done; {} topics are as they should be\n", wanted.len()),
+
+        /// The topics of the catalogue, on the cluster of the section `[kafka]`.
+        fn catalogued(
+            &self,
+            config: &Config,
+            secrets: &Secrets,
+        ) -> Result<Option<Wanted>, Failure> {
+            let Some(kafka) = &config.kafka else {
+                if self.file.is_some() || !self.delete.is_empty() {
+                    let problem = format!("{}: there is no section [kafka]", self.config.display());
+                    let hint = "it names the cluster that --file and --delete are about";
+                    return Err(Failure::usage(problem, hint));
+                }
+                return Ok(None);
+            };
+            let (name, text) = match &self.file {
+                None => ("config/topics.toml".into(), catalog::DEFAULT.to_owned()),
+                Some(file) => {
+                    let name = file.display().to_string();
+                    let text = std::fs::read_to_string(file);
+                    let failed = |cause| Failure::usage(format!("{name}: {cause}"), "");
+                    (name.clone(), text.map_err(failed)?)
+                }
+            };
+            if kafka.workspaces.is_empty() && text.contains("{workspace}") {
+                eprintln!(
+                    "note: the section [kafka] names no workspaces: topics of workspaces are left \
+                     out"
+                );
+            }
+            let topics = catalog::topics(&text, &kafka.workspaces);
+            let topics =
+                topics.map_err(|problem| Failure::usage(format!("{name}: {problem}"), ""))?;
+            let delete = catalog::named(&self.delete, &topics, &kafka.workspaces);
+            let delete = delete.map_err(|problem| {
+                Failure::usage(format!("--delete: {problem}"), "see `ionflux topics plan`")
+            })?;
+            let connection = kafka.connection(secrets)?;
+            Ok(Some(Wanted { section: "kafka", connection, topics, delete }))
+        }
+    }
+
+    /// The topics that a sink writes.
+    fn written(topics: &[kafka::Wanted]) -> catalog::Topics {
+        let named = topics.iter().map(|topic| {
+            let settings = topic.settings().into_iter();
+            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let settings: BTreeMap<String, String> = settings.collect();
+            (topic.name.clone(), Topic { partitions: topic.partitions, settings })
+        });
+        named.collect()
+    }
+
+    impl Wanted {
+        fn execute(&self, apply: bool, titled: bool) -> Result<(), Failure> {
+            let section = self.section;
+            let failed = |problem: String| {
+                let hint = "check the section's brokers, the user's rights and whether the cluster \
+                            is up";
+                Failure::world(format!("{section}: {problem}"), hint)
+            };
+            if titled {
+                print(format!("[{section}]\n").as_bytes())?;
+            }
+            let admin = Admin::new(&self.connection).map_err(failed)?;
+            let steps = plan(&self.topics, &admin.topics().map_err(failed)?, &self.delete);
+            let mut done = 0;
+            for step in &steps {
+                print(format!("{step}\n").as_bytes())?;
+                if apply && step.acts() {
+                    admin.apply(step).map_err(|problem| failed(format!("{step}: {problem}")))?;
+                    done += 1;
+                }
+            }
+            let (open, all) =
+                (steps.iter().filter(|step| Step::acts(step)).count(), self.topics.len());
+            let said = match apply {
+                true => format!("{done} done; {all} topics are as they should be\n"),
                 false => format!("{open} to do; `ionflux topics apply` does it\n"),
-            }
-            .as_bytes(),
-        )
+            };
+            print(said.as_bytes())
+        }
     }
 }
 

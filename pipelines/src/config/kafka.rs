@@ -183,10 +183,37 @@ pub fn not_built() -> Failure {
 }
 
 #[cfg(feature = "kafka")]
+pub use connected::of_sink;
+
+#[cfg(feature = "kafka")]
 mod connected {
     use ionflux_sources::kafka::connection::{Connection, Login, Mechanism as Shown};
 
+    use ionflux_sinks::kafka::{KafkaConfig, Mechanism as Told, Protocol as Secured};
+
     use super::{Failure, Kafka, Mechanism, Protocol, Secrets};
+
+    /// How the cluster of the section `[sinks.kafka]` is spoken to.
+    ///
+    /// # Errors
+    /// A usage failure when the password is missing.
+    pub fn of_sink(section: &KafkaConfig, secrets: &Secrets) -> Result<Connection, Failure> {
+        let login = match (section.sasl_mechanism, &section.user, &section.password_variable) {
+            (Some(mechanism), Some(user), Some(name)) => {
+                let password = secrets.get(name, "the password of the Kafka user")?;
+                let mechanism = match mechanism {
+                    Told::Plain => Shown::Plain,
+                    Told::Scram256 => Shown::Scram256,
+                    Told::Scram512 => Shown::Scram512,
+                };
+                Some(Login { mechanism, user: user.clone(), password })
+            }
+            _ => None,
+        };
+        let tls = matches!(section.security_protocol, Secured::Ssl | Secured::SaslSsl);
+        let (brokers, ca_file) = (section.brokers.clone(), section.ca_file.clone());
+        Ok(Connection { brokers, tls, ca_file, login })
+    }
 
     impl Kafka {
         /// How the cluster is spoken to.

@@ -102,7 +102,9 @@ impl Config {
         };
         let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
         let mut config = Self::parse(&text).map_err(|problem| failed(&problem))?;
-        if let (Some(kafka), Some(folder)) = (&mut config.kafka, path.parent()) {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.sinks.relative_to(folder);
+        if let Some(kafka) = &mut config.kafka {
             kafka.relative_to(folder);
         }
         Ok(config)
@@ -147,7 +149,8 @@ mod tests {
         let shown = Config::parse(&shown).unwrap();
         assert!(shown.shopify.is_some() && shown.platform.is_some());
         assert!(shown.kafka.is_some() && shown.registry.is_some());
-        assert!(shown.sinks.timescale.is_some());
+        assert!(shown.sinks.timescale.is_some() && shown.sinks.lake.is_some());
+        assert!(shown.sinks.kafka.is_some());
         let tiktok = shown.tiktok.unwrap();
         assert_eq!((tiktok.shops.len(), tiktok.advertisers.len()), (1, 1));
     }

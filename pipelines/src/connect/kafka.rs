@@ -50,7 +50,7 @@ pub fn connect(config: &Config, world: &World, connected: &mut Connected) -> Res
         Failure::usage(format!("kafka: {problem}"), "see the section [kafka]")
     })?;
     // It says itself how it is: a round that has to wait is no pause of the member.
-    world.board.ask(carrier.health());
+    world.board.source(carrier.health());
     let (clock, hint) = (Arc::clone(&world.clock), "check the limits of this account");
     let poller = Poller::start("kafka", Duration::ZERO, clock, Box::new(carrier));
     let poller = poller.map_err(|cause| Failure::world(format!("no thread: {cause}"), hint))?;

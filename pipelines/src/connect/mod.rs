@@ -1,4 +1,4 @@
-//! The sources of a configuration, connected: a line each.
+//! The sources and sinks of a configuration, connected: a line each.
 //!
 //! Invariant: a section that is not there opens no door and asks nobody.
 
@@ -6,6 +6,7 @@ mod kafka;
 pub mod platform;
 mod settings;
 mod shopify;
+pub mod sinks;
 mod subjects;
 mod tiktok;
 
@@ -98,7 +99,7 @@ impl Connected {
 
     /// A further source that is asked; it says on the board how it is.
     pub fn ask(&mut self, poller: Poller, board: &HealthBoard) {
-        board.ask(poller.health());
+        board.source(poller.health());
         self.pollers.push(poller);
     }
 

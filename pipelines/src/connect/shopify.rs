@@ -74,7 +74,7 @@ fn ask(
     let poller = Poller::start(&format!("shopify {name}"), every, clock, Box::new(admin));
     let poller = poller.map_err(failed)?;
     let health = poller.health();
-    world.board.ask(move || with_progress(health(), &progress));
+    world.board.source(move || with_progress(health(), &progress));
     connected.pollers.push(poller);
     Ok(())
 }

@@ -38,7 +38,9 @@ async fn views_are_listed_with_columns_and_rows() {
         "revenue_by_product_day" 6
         "customers_by_day" 4
         "metrics_hourly" 5
-        "faults" 1"#]]
+        "faults" 1
+        "sources" 0
+        "sinks" 0"#]]
     .assert_eq(&shown.join("\n"));
     expect![[
         r#"{"doc":"The shop's civil day.","key":true,"name":"day","nullable":false,"type":"date"}"#
@@ -120,9 +122,9 @@ async fn bad_requests_say_what_exists() {
     check(
         "/v1/views/sales",
         expect![[r#"
-        404 {"type":"about:blank","title":"not found","status":404,"detail":"there is
-        no view \"sales\"","hint":"views are revenue_by_day, revenue_by_product_day,
-        customers_by_day, metrics_hourly, faults"}"#]],
+            404 {"type":"about:blank","title":"not found","status":404,"detail":"there is
+            no view \"sales\"","hint":"views are revenue_by_day, revenue_by_product_day,
+            customers_by_day, metrics_hourly, faults, sources, sinks"}"#]],
     )
     .await;
     check(

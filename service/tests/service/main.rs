@@ -9,4 +9,5 @@ mod dashboard;
 mod probes;
 mod restored;
 mod sql;
+mod status;
 mod streams;

@@ -183,7 +183,7 @@ async fn a_view_of_another_form_is_being_rebuilt() {
         when /readyz says ready"}
         404 {"type":"about:blank","title":"not found","status":404,"detail":"there is
         no view \"nope\"","hint":"views are revenue_by_day, revenue_by_product_day,
-        customers_by_day"}"#]]
+        customers_by_day, sources, sinks"}"#]]
     .assert_eq(&told.join("\n"));
     store.apply(&first());
     store.reveal();

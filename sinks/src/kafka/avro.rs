@@ -15,8 +15,9 @@ use ionflux_schemas::view::{Row, Value, View};
 use serde_json::{Value as Json, json};
 
 use super::config::Envelope;
-use super::encode::{SchemaIds, Told};
+use super::encode::Told;
 use crate::error::SinkError;
+use crate::registry::SchemaIds;
 
 /// The first byte of what is framed.
 const MAGIC: u8 = 0;

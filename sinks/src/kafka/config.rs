@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::encode::SchemaIds;
+use crate::registry::SchemaIds;
 
 /// The most partitions that one topic is given.
 const PARTITIONS_MAX: i32 = 1_000;

@@ -17,15 +17,7 @@ use super::avro;
 use super::config::{Envelope, Format, KafkaConfig};
 use super::text;
 use crate::error::SinkError;
-
-/// Who knows the ids of schemas: a registry. It is asked on a thread that may wait.
-pub trait SchemaIds: Send + Sync {
-    /// The id of a schema under a subject; one that is not there is registered.
-    ///
-    /// # Errors
-    /// [`SinkError`], when the registry does not answer, or refuses the schema.
-    fn id(&self, subject: &str, schema: &str) -> Result<u32, SinkError>;
-}
+use crate::registry::SchemaIds;
 
 /// When a batch was counted.
 #[derive(Clone, Copy, Debug)]

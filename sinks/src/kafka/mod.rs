@@ -42,9 +42,9 @@ use rdkafka::ClientConfig;
 
 use self::config::wrong;
 pub use self::config::{Access, ConfigError, Envelope, Format, KafkaConfig, Mechanism, Protocol};
-pub use self::encode::SchemaIds;
 use self::session::Session;
-use self::topics::{Cleanup, Wanted};
+use self::topics::Cleanup;
+pub use self::topics::Wanted;
 pub use self::worker::BATCHING;
 use crate::error::SinkError;
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
@@ -83,19 +83,28 @@ impl Settings {
 
     /// The topics as they should be.
     fn wanted(&self) -> Vec<Wanted> {
-        let (partitions, cleanup) = (self.config.partitions, Cleanup::Compact);
-        let view = |view: &&View| {
-            let name = format!("{}{}", self.config.topic_prefix, view.name);
-            Wanted { name, partitions, cleanup, marks: false }
-        };
-        let mut wanted: Vec<Wanted> = self.views.iter().map(view).collect();
-        wanted.push(Wanted { name: self.marks(), partitions: 1, cleanup, marks: true });
-        if self.config.outputs {
-            let (name, cleanup) = (outputs::TOPIC.to_owned(), Cleanup::Delete);
-            wanted.push(Wanted { name, partitions, cleanup, marks: false });
-        }
-        wanted
+        topics(&self.config, &self.views)
     }
+}
+
+/// The topics that the sink of these views writes, as they should be.
+#[must_use]
+pub fn topics(config: &KafkaConfig, views: &[&'static View]) -> Vec<Wanted> {
+    let (prefix, partitions, cleanup) = (&config.topic_prefix, config.partitions, Cleanup::Compact);
+    let view = |view: &&View| Wanted {
+        name: format!("{prefix}{}", view.name),
+        partitions,
+        cleanup,
+        marks: false,
+    };
+    let mut wanted: Vec<Wanted> = views.iter().map(view).collect();
+    let marks = format!("{prefix}{MARKS}");
+    wanted.push(Wanted { name: marks, partitions: 1, cleanup, marks: true });
+    if config.outputs {
+        let (name, cleanup) = (outputs::TOPIC.to_owned(), Cleanup::Delete);
+        wanted.push(Wanted { name, partitions, cleanup, marks: false });
+    }
+    wanted
 }
 
 /// A sink of these views. Connects when it is first asked.

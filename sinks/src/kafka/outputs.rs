@@ -16,9 +16,10 @@ use uuid::Uuid;
 use super::avro;
 use super::chunk::{Chunk, Record};
 use super::config::{Format, KafkaConfig};
-use super::encode::{Encoder, SchemaIds};
+use super::encode::Encoder;
 use super::text;
 use crate::error::SinkError;
+use crate::registry::SchemaIds;
 use crate::sink::Outgoing;
 
 /// Where they go.

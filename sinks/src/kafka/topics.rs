@@ -43,12 +43,24 @@ impl Cleanup {
 
 /// A topic as it should be.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) name: String,
-    pub(super) partitions: i32,
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it is made with.
+    pub partitions: i32,
     pub(super) cleanup: Cleanup,
     /// Whether it holds the marks, without which nothing is exact.
     pub(super) marks: bool,
+}
+
+impl Wanted {
+    /// Its settings by their Kafka names.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(&'static str, &'static str)> {
+        let mut settings = vec![("cleanup.policy", self.cleanup.name())];
+        settings.extend(self.marks.then_some(("segment.bytes", MARK_SEGMENT_BYTES)));
+        settings
+    }
 }
 
 /// Who may see and make topics.
@@ -81,8 +93,7 @@ impl Admin {
             .iter()
             .map(|topic| {
                 let new = NewTopic::new(&topic.name, topic.partitions, COPIES);
-                let new = new.set("cleanup.policy", topic.cleanup.name());
-                if topic.marks { new.set("segment.bytes", MARK_SEGMENT_BYTES) } else { new }
+                topic.settings().into_iter().fold(new, |new, (name, value)| new.set(name, value))
             })
             .collect();
         let made = self.runtime.block_on(self.client.create_topics(&new, &self.options));
