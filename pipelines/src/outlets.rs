@@ -8,6 +8,7 @@
 //! Invariant: offering never waits for a target, and the identity that targets are told is that of
 //! the state whose epochs they are.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ionflux_schemas::batch::Batch;
@@ -121,9 +122,12 @@ fn setting(around: &Surroundings<'_>) -> Result<Setting, Failure> {
         *renewed = Some(state);
         Ok(state)
     };
+    let mut limits = Limits::default();
+    // A fleet that lost one target together does not come back in step.
+    limits.retry.seed = RandomState::new().hash_one(state);
     Ok(Setting {
         state,
-        limits: Limits::default(),
+        limits,
         metrics,
         now: Arc::new(move || clock.now()),
         report: Arc::new(|health: Health| match health.state {

@@ -218,6 +218,23 @@ impl Instance {
         assert!((0..QUESTIONS_MAX).any(ready), "never ready");
     }
 
+    /// Waits until every sink says that its target holds everything.
+    pub fn delivered(&self) {
+        let agent = agent();
+        let holds = |sink: &serde_json::Value| {
+            sink["state"] == "running" && sink["lag_epochs"].as_u64().is_none_or(|lag| lag == 0)
+        };
+        let mut last = String::new();
+        let delivered = |_| {
+            let asked = agent.get(format!("{}/v1/views/sinks", self.address)).call();
+            last = asked.unwrap().body_mut().read_to_string().unwrap();
+            let sinks: serde_json::Value = serde_json::from_str(&last).unwrap();
+            sinks["rows"].as_array().unwrap().iter().all(holds)
+        };
+        let done = (0..QUESTIONS_MAX).any(delivered);
+        assert!(done, "never delivered: {last}");
+    }
+
     /// Asks the program to stop, and waits until it has.
     pub fn terminate(self) {
         let id = self.child.lock().unwrap().id().to_string();

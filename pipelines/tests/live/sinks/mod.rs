@@ -1,0 +1,192 @@
+//! Views in a real PostgreSQL, a real Kafka and a lake while everything around them breaks: the
+//! program is killed, servers fall over and start again, connections are cut, answers are lost. At
+//! the end every target holds what the views show, row by row.
+//!
+//! `IONFLUX_SINK_ROUNDS` (30) says how many rounds, `IONFLUX_SEED` (1) by which dice.
+
+mod database;
+mod lake;
+#[cfg(feature = "kafka")]
+mod topics;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ionflux_operators::list;
+use ionflux_schemas::avro::ColumnKind;
+use ionflux_schemas::view::View;
+use rust_decimal::Decimal;
+
+use self::database::Database;
+#[cfg(feature = "kafka")]
+use self::topics::Topics;
+use crate::instance::{Instance, Load, SECRET, SECRET_VARIABLE, Starting};
+use crate::kill::{Dice, setting, verified};
+
+/// Deliveries of the whole test, broken and repeated ones included.
+const DELIVERIES: usize = 3_000;
+const CALLERS: usize = 16;
+
+/// Everything views go to.
+struct Targets {
+    folder: PathBuf,
+    database: Database,
+    #[cfg(feature = "kafka")]
+    topics: Topics,
+}
+
+/// What is done to the targets while the program writes to them.
+const TROUBLES: [(&str, fn(&Targets)); 6] = [
+    ("nothing", |_| {}),
+    ("cut connections", Targets::cut),
+    ("lost the answers to commits", Targets::lose_answers),
+    ("a process of the database killed", |targets| targets.database.fall_over()),
+    ("the database restarted", |_| restart("postgres")),
+    ("the broker restarted", |_| restart("kafka")),
+];
+
+#[test]
+fn targets_equal_views_whatever_breaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(targets) = Targets::new(folder.path()) else { return };
+    let (rounds, seed) = (setting("IONFLUX_SINK_ROUNDS", 30), setting("IONFLUX_SEED", 1));
+    eprintln!("IONFLUX_SINK_ROUNDS={rounds} IONFLUX_SEED={seed}");
+    let (load, mut dice) = (Load::new(seed, DELIVERIES), Dice::new(seed));
+    let share = DELIVERIES as u64 / rounds.max(1);
+    let mut times = [0; TROUBLES.len()];
+    for round in 0..rounds {
+        let instance = targets.start(1 + round as usize % 2).listening();
+        let before = 1 + dice.roll(share / 2 + 1) as usize;
+        instance.send_until(&load, CALLERS, load.acknowledged() + before);
+        // Half of the times the trouble meets targets that have all, and otherwise a first batch.
+        if dice.roll(2) == 0 {
+            instance.delivered();
+        }
+        let trouble = dice.roll(TROUBLES.len() as u64) as usize;
+        times[trouble] += 1;
+        TROUBLES[trouble].1(&targets);
+        instance.send_and_kill(&load, CALLERS, 1 + dice.roll(share / 3 + 1) as usize);
+    }
+    let told = TROUBLES.iter().zip(times).map(|((name, _), times)| format!("{name}: {times}"));
+    eprintln!("{}", told.collect::<Vec<_>>().join(", "));
+    let instance = targets.start(2).listening();
+    instance.send_until(&load, CALLERS, DELIVERIES);
+    instance.ready();
+    instance.delivered();
+    instance.terminate();
+    targets.check(seed);
+}
+
+impl Targets {
+    /// `None`, said loudly, where there are no servers.
+    fn new(folder: &Path) -> Option<Self> {
+        let found = |name: &str| {
+            let found = std::env::var(name).ok().filter(|address| !address.is_empty());
+            if found.is_none() {
+                eprintln!("SKIPPED: {name} is unset, no sink was put through trouble");
+                let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+                assert!(!ci, "scripts/services must run under CI=true");
+            }
+            found
+        };
+        Some(Self {
+            folder: folder.into(),
+            database: Database::new(&found("IONFLUX_POSTGRES")?),
+            #[cfg(feature = "kafka")]
+            topics: Topics::new(&found("IONFLUX_KAFKA")?),
+        })
+    }
+
+    fn start(&self, workers: usize) -> Starting {
+        let secrets = self.folder.join("secrets");
+        let address = self.database.address();
+        let held = format!("IONFLUX_POSTGRES_URL={address}\n{SECRET_VARIABLE}={SECRET}\n");
+        fs::write(&secrets, held).unwrap();
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut config = format!(
+            "workers = {workers}\nsecrets_file = \"secrets\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+             [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n[sinks.timescale]\n\
+             [sinks.lake]\nurl = \"file://{}\"\n",
+            self.lake().display()
+        );
+        #[cfg(feature = "kafka")]
+        config.push_str(&self.topics.section());
+        Instance::configured(&self.folder, &config)
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.folder.join("lake")
+    }
+
+    fn cut(&self) {
+        self.database.proxy.cut();
+        #[cfg(feature = "kafka")]
+        self.topics.proxy.cut();
+    }
+
+    fn lose_answers(&self) {
+        self.database.proxy.lose_answer(b"COMMIT");
+        // The request that ends a transaction: 26, of version 1.
+        #[cfg(feature = "kafka")]
+        self.topics.proxy.lose_answer(b"\0\x1a\0\x01\0\0");
+    }
+
+    /// Compares every target with the views, and their marks with the views' epoch.
+    fn check(&self, seed: u64) {
+        let state = self.folder.join("state");
+        assert!(verified(&state).starts_with("equal: "));
+        let current = fs::read_to_string(state.join("views/CURRENT")).unwrap();
+        let epoch: u64 = current.trim().trim_start_matches("epoch-").parse().unwrap();
+        let lake = lake::read(&self.lake());
+        assert_eq!((self.database.epoch(), lake.epoch), (epoch, epoch));
+        #[cfg(feature = "kafka")]
+        assert_eq!(self.topics.epoch(), epoch);
+        for view in list::views() {
+            let shown = shown(&state, view);
+            assert!(!shown.is_empty(), "{view:?} has rows");
+            assert_eq!(alike(self.database.rows(view), view), shown, "{view:?}, seed {seed}");
+            assert_eq!(alike(lake.rows(view), view), shown, "{view:?}, seed {seed}");
+            #[cfg(feature = "kafka")]
+            assert_eq!(alike(self.topics.rows(view), view), shown, "{view:?}, seed {seed}");
+        }
+        self.database.drop();
+    }
+}
+
+/// A power cut for one of the servers.
+fn restart(server: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/services");
+    let restarted = Command::new(script).args(["restart", server]).status().unwrap();
+    assert!(restarted.success(), "{server} was not restarted; did scripts/services start it?");
+}
+
+/// A view's rows as the program shows them.
+fn shown(state: &Path, view: &View) -> Vec<Vec<String>> {
+    let output = Command::new(env!("CARGO_BIN_EXE_ionflux"))
+        .args(["query", "--output", "csv", "--state"])
+        .arg(state)
+        .arg(format!("SELECT * FROM {}", view.name))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut reader = csv::Reader::from_reader(&*output.stdout);
+    let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect());
+    alike(rows.collect(), view)
+}
+
+/// Rows in one order, amounts without the zeros at their end.
+fn alike(mut rows: Vec<Vec<String>>, view: &View) -> Vec<Vec<String>> {
+    let columns = &view.parsed().columns;
+    for row in &mut rows {
+        assert_eq!(row.len(), columns.len());
+        for (cell, column) in row.iter_mut().zip(columns) {
+            if column.kind == ColumnKind::Money && !cell.is_empty() {
+                *cell = cell.parse::<Decimal>().unwrap().normalize().to_string();
+            }
+        }
+    }
+    rows.sort();
+    rows
+}
