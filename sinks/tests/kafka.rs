@@ -130,6 +130,38 @@ async fn connections_cut_at_every_message_tear_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_after_any_message_leaves_the_epoch_of_the_mark_to_the_heir() {
+    let Some(mut cluster) = Cluster::new().await else { return };
+    let history = History::sample();
+    for spared in 0..60 {
+        let state = u128::from(spared) + 1;
+        let mut program = Program::new(&history, state, cluster.sink_of(&VIEWS));
+        program.offer(3);
+        program.settle().await;
+        program.offer(6);
+        cluster.proxy.die_after(spared);
+        let stepped = tokio::select! {
+            stepped = program.pump.advance_within(u32::MAX) => Some(stepped),
+            () = cluster.proxy.dead() => None,
+        };
+        // The dead may still try; the heir has a way of its own.
+        let _dead = cluster.another_way().await;
+        let mark = whole(&cluster, &history).await;
+        assert_eq!(mark.state, state);
+        let mut heir = Program::new(&history, state, cluster.sink_of(&VIEWS));
+        heir.offer(8);
+        heir.settle().await;
+        assert_eq!(whole(&cluster, &history).await, Mark { state, epoch: Epoch(8) });
+        if let Some(stepped) = stepped {
+            assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
+            assert!(spared >= 3, "{spared} messages are too few");
+            return;
+        }
+    }
+    panic!("the write never ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_to_a_commit_that_is_lost_loses_and_doubles_nothing() {
     let Some(cluster) = Cluster::new().await else { return };
     let history = History::sample();

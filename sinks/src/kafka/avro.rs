@@ -5,11 +5,10 @@
 
 use std::ops::Range;
 
-use apache_avro::Decimal;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
-use ionflux_schemas::avro::{Column, MONEY_SCALE, Schema};
+use ionflux_schemas::avro::{Column, ColumnKind, MONEY_SCALE, Schema};
 use ionflux_schemas::money::Money;
 use ionflux_schemas::view::{Row, Value, View};
 use serde_json::{Value as Json, json};
@@ -29,7 +28,7 @@ const ROW: i64 = 1;
 
 /// The schemas of a view's topic, with their ids.
 pub(super) struct Form {
-    key: (u32, apache_avro::Schema),
+    key: u32,
     value: (u32, apache_avro::Schema),
     row: apache_avro::Schema,
 }
@@ -50,22 +49,14 @@ impl Form {
             Ok((ids.id(&format!("{topic}-{part}"), text)?, parsed(view, text)?))
         };
         Ok(Self {
-            key: registered("key", &of_key(view)?)?,
+            key: registered("key", &of_key(view)?)?.0,
             value: registered("value", &value)?,
             row: parsed(view, view.schema)?,
         })
     }
 
-    pub(super) fn pen<'a>(
-        &'a self,
-        view: &'static View,
-        schema: &'a Schema,
-    ) -> Result<Pen<'a>, SinkError> {
-        let writer = |schema: &'a apache_avro::Schema| {
-            let built = GenericDatumWriter::builder(schema).validate(false).build();
-            built.map_err(|error| unfit(view, error.to_string()))
-        };
-        Ok(Pen { view, form: self, schema, key: writer(&self.key.1)?, row: writer(&self.row)? })
+    pub(super) fn pen<'a>(&'a self, view: &'static View, schema: &'a Schema) -> Pen<'a> {
+        Pen { view, form: self, schema }
     }
 
     /// The row within a value, as it would be written now; `None` if it was written otherwise.
@@ -101,16 +92,14 @@ pub(super) struct Pen<'a> {
     view: &'static View,
     form: &'a Form,
     schema: &'a Schema,
-    key: GenericDatumWriter<'a>,
-    row: GenericDatumWriter<'a>,
 }
 
 impl Pen<'_> {
     /// Puts the key of a row behind what is there.
     pub(super) fn key(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), SinkError> {
-        head(self.form.key.0, out);
+        head(self.form.key, out);
         let places = self.schema.key.iter().copied();
-        self.put(&self.key, row, places, out)
+        self.put(row, places, out)
     }
 
     /// Puts a row alone; gives where its datum stands.
@@ -148,48 +137,52 @@ impl Pen<'_> {
 
     fn row(&self, row: &Row, out: &mut Vec<u8>) -> Result<Range<usize>, SinkError> {
         let from = out.len();
-        self.put(&self.row, row, 0..self.schema.columns.len(), out)?;
+        self.put(row, 0..self.schema.columns.len(), out)?;
         Ok(from..out.len())
     }
 
+    /// A record is its fields in their order, without anything between.
     fn put(
         &self,
-        writer: &GenericDatumWriter<'_>,
         row: &Row,
         places: impl Iterator<Item = usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), SinkError> {
-        let field = |place: usize| {
+        for place in places {
             let column = &self.schema.columns[place];
-            let value = avro(column, &row.0[place]);
-            let value = value.ok_or_else(|| {
+            field(column, &row.0[place], out).ok_or_else(|| {
                 unfit(self.view, format!("a value of the column {} does not fit", column.name))
             })?;
-            Ok((column.name.clone(), value))
-        };
-        let record = Avro::Record(places.map(field).collect::<Result<_, SinkError>>()?);
-        let written = writer.write_value_ref(out, &record);
-        // What the encoder says may quote values.
-        written.map(drop).map_err(|_| unfit(self.view, "a row does not fit its schema".into()))
+        }
+        Ok(())
     }
 }
 
-fn avro(column: &Column, value: &Value) -> Option<Avro> {
-    let plain = match value {
-        Value::Null => {
-            return column.nullable.then(|| Avro::Union(NULL as u32, Box::new(Avro::Null)));
+/// A value as its column has it; `None` if it does not fit.
+fn field(column: &Column, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+    if column.nullable {
+        long(if *value == Value::Null { NULL } else { ROW }, out);
+    }
+    match (column.kind, value) {
+        (_, Value::Null) if column.nullable => {}
+        (ColumnKind::Int, Value::Int(number)) => long(*number, out),
+        (ColumnKind::Text, Value::Text(held)) => text(held, out),
+        (ColumnKind::Day, Value::Day(day)) => long(day.0.into(), out),
+        (ColumnKind::Instant, Value::Instant(at)) => long(at.0, out),
+        (ColumnKind::Money, Value::Money(money)) => {
+            let (bytes, from) = decimal(*money)?;
+            let bytes = &bytes[from..];
+            long(i64::try_from(bytes.len()).ok()?, out);
+            out.extend_from_slice(bytes);
         }
-        Value::Int(number) => Avro::Long(*number),
-        Value::Text(text) => Avro::String(text.to_string()),
-        Value::Day(day) => Avro::Date(day.0),
-        Value::Instant(at) => Avro::TimestampMillis(at.0),
-        Value::Money(money) => Avro::Decimal(Decimal::from(decimal(*money)?)),
-    };
-    Some(if column.nullable { Avro::Union(ROW as u32, Box::new(plain)) } else { plain })
+        _ => return None,
+    }
+    Some(())
 }
 
-/// Ten-thousandths of the major unit as the fewest bytes of a two's complement, the greatest first.
-fn decimal(money: Money) -> Option<Vec<u8>> {
+/// Ten-thousandths of the major unit as a two's complement, the greatest byte first, and where the
+/// fewest bytes of it begin.
+fn decimal(money: Money) -> Option<([u8; 16], usize)> {
     let missing = MONEY_SCALE.checked_sub(money.currency.exponent().into())?;
     let bytes = money.minor.checked_mul(10_i128.pow(missing))?.to_be_bytes();
     let spare = |pair: &[u8]| match pair {
@@ -198,7 +191,7 @@ fn decimal(money: Money) -> Option<Vec<u8>> {
         _ => false,
     };
     let skipped = bytes.windows(2).take_while(|pair| spare(pair)).count();
-    Some(bytes[skipped..].to_vec())
+    Some((bytes, skipped))
 }
 
 /// A number as Avro writes a long.
@@ -270,11 +263,15 @@ fn around(view: &View) -> Result<String, SinkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::SALES;
+    use apache_avro::Decimal;
     use ionflux_schemas::currency::Currency;
+    use ionflux_schemas::time::{Day, UtcMs};
 
     fn check(minor: i128, code: &str, expected: &[u8]) {
         let money = Money::new(minor, Currency::parse(code).unwrap_or_else(|e| panic!("{e}")));
-        assert_eq!(decimal(money).as_deref(), Some(expected), "{minor} {code}");
+        let (bytes, from) = decimal(money).unwrap_or_else(|| panic!("{minor} {code}"));
+        assert_eq!(&bytes[from..], expected, "{minor} {code}");
     }
 
     #[test]
@@ -301,5 +298,43 @@ mod tests {
             let theirs = writer.and_then(|writer| writer.write_value_to_vec(number));
             assert_eq!(theirs.ok(), Some(ours), "{number}");
         }
+    }
+
+    /// What a reader of the schema finds is the row; nothing that does not fit is written.
+    #[test]
+    fn a_row_is_as_its_schema_says() {
+        let schema = SALES.parsed();
+        let avro = apache_avro::Schema::parse_str(SALES.schema).unwrap();
+        let euro = Currency::parse("EUR").unwrap();
+        let row = |orders| {
+            let (day, net) = (Value::Day(Day(-3)), Value::Money(Money::new(-129, euro)));
+            [Value::text("é"), day, net, orders, Value::Instant(UtcMs(i64::MIN))]
+        };
+        for (orders, read) in [
+            (Value::Null, Avro::Union(0, Box::new(Avro::Null))),
+            (Value::Int(-5), Avro::Union(1, Box::new(Avro::Long(-5)))),
+        ] {
+            let mut out = Vec::new();
+            for (column, value) in schema.columns.iter().zip(row(orders)) {
+                field(column, &value, &mut out).unwrap();
+            }
+            let mut datum = &out[..];
+            let reader = GenericDatumReader::builder(&avro).build().unwrap();
+            let Avro::Record(found) = reader.read_value(&mut datum).unwrap() else { panic!() };
+            let net = Decimal::from((-12_900_i32).to_be_bytes()[2..].to_vec());
+            let expected = [
+                Avro::String("é".into()),
+                Avro::Date(-3),
+                Avro::Decimal(net),
+                read,
+                Avro::TimestampMillis(i64::MIN),
+            ];
+            assert!(datum.is_empty());
+            assert_eq!(found.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), expected);
+        }
+        for column in schema.columns.iter().filter(|column| !column.nullable) {
+            assert_eq!(field(column, &Value::Null, &mut Vec::new()), None);
+        }
+        assert_eq!(field(&schema.columns[0], &Value::Int(1), &mut Vec::new()), None);
     }
 }

@@ -57,7 +57,7 @@ pub(super) async fn pour(
         let topic = found.ok_or_else(|| {
             SinkError::permanent(format!("Kafka: the view {view:?} is not one of the sink's"))
         })?;
-        let pen = encoders[topic].pen()?;
+        let pen = encoders[topic].pen();
         let writer = Writer { topic, pen, moment };
         for change in changes {
             match batch.from {

@@ -93,12 +93,12 @@ impl Encoder {
     }
 
     /// What writes the rows of a batch.
-    pub(super) fn pen(&self) -> Result<Pen<'_>, SinkError> {
+    pub(super) fn pen(&self) -> Pen<'_> {
         let avro = match &self.form {
-            Form::Avro(form) => Some(form.pen(self.view, &self.schema)?),
+            Form::Avro(form) => Some(form.pen(self.view, &self.schema)),
             Form::Json(_) => None,
         };
-        Ok(Pen { encoder: self, avro })
+        Pen { encoder: self, avro }
     }
 
     /// What stands before the tombstone of a row that nobody knows any more, where the envelope
@@ -109,7 +109,7 @@ impl Encoder {
         }
         let mut value = Vec::new();
         let told = Told { before: None, after: None, op: Op::Delete, moment };
-        self.pen()?.value(&told, &mut value)?;
+        self.pen().value(&told, &mut value)?;
         Ok(Some(value))
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn written(encoder: &Encoder, before: Option<&Row>, after: Option<&Row>) -> (Vec<u8>, Vec<u8>) {
         let (mut out, moment) = (b"before".to_vec(), Moment { epoch: Epoch(4), as_of: UtcMs(9) });
         let told = Told { before, after, op: Op::Update, moment };
-        let placed = encoder.pen().unwrap().value(&told, &mut out).unwrap();
+        let placed = encoder.pen().value(&told, &mut out).unwrap();
         (out[6..].to_vec(), out[placed].to_vec())
     }
 
@@ -267,7 +267,11 @@ mod tests {
         let moment = Moment { epoch: Epoch(4), as_of: UtcMs(9) };
         assert_eq!(encoder.farewell(moment).unwrap(), None);
         let told = self::encoder(Format::Json, Envelope::Debezium).farewell(moment).unwrap();
-        let expected = br#"{"before":null,"after":null,"op":"d","ts_ms":9,"source":{"epoch":4,"view":"conformance_counts"}}"#;
-        assert_eq!(told.as_deref(), Some(&expected[..]));
+        let told: serde_json::Value = serde_json::from_slice(&told.unwrap()).unwrap();
+        let source = serde_json::json!({"epoch": 4, "view": "conformance_counts"});
+        let expected = serde_json::json!({
+            "before": null, "after": null, "op": "d", "ts_ms": 9, "source": source
+        });
+        assert_eq!(told, expected);
     }
 }

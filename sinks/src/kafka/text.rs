@@ -9,6 +9,9 @@ use std::io::Write;
 use ionflux_schemas::avro::Schema;
 use ionflux_schemas::view::{Row, Value};
 
+/// As many as any number has, and more than a currency has decimals.
+const DIGITS_MAX: usize = 40;
+
 /// The columns' names as they begin a field: `{"a":`, `,"b":`.
 pub(super) struct Fields(Vec<Vec<u8>>);
 
@@ -46,16 +49,54 @@ pub(super) fn key(schema: &Schema, row: &Row, out: &mut Vec<u8>) {
 fn value(value: &Value, out: &mut Vec<u8>) {
     // Writing to memory cannot fail; numbers, dates and amounts need no escapes.
     let _ = match value {
-        Value::Null => write!(out, "null"),
-        Value::Int(number) => write!(out, "{number}"),
-        Value::Text(text) => {
-            string(text, out);
-            Ok(())
-        }
         Value::Day(day) => write!(out, "\"{day}\""),
         Value::Instant(at) => write!(out, "\"{at}\""),
-        Value::Money(money) => write!(out, "\"{money}\""),
+        other => {
+            plain(other, out);
+            Ok(())
+        }
     };
+}
+
+/// What rows are full of, without the formatting machinery.
+fn plain(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) => string(text, out),
+        Value::Int(number) => decimal((*number).into(), 0, out),
+        Value::Money(money) => {
+            out.push(b'"');
+            decimal(money.minor, money.currency.exponent().into(), out);
+            out.push(b'"');
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A number with so many of its digits behind a point, and one before it at least.
+fn decimal(number: i128, decimals: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; DIGITS_MAX];
+    let (mut at, mut rest) = (DIGITS_MAX, number.unsigned_abs());
+    // Division of wide numbers is slow, and hardly any is wide.
+    while let wide @ 0x1_0000_0000_0000_0000.. = rest {
+        at -= 1;
+        digits[at] += (wide % 10) as u8;
+        rest = wide / 10;
+    }
+    let mut rest = rest as u64;
+    while rest > 0 {
+        at -= 1;
+        digits[at] += (rest % 10) as u8;
+        rest /= 10;
+    }
+    let point = DIGITS_MAX - decimals;
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at.min(point - 1)..point]);
+    if decimals > 0 {
+        out.push(b'.');
+        out.extend_from_slice(&digits[point..]);
+    }
 }
 
 /// A text with its quotes and escapes.
@@ -98,5 +139,26 @@ mod tests {
             "{\"workspace_id\":\"é\",\"day\":\"2022-01-08\",\"net\":\"922337203685477580700\",\
              \"orders\":null,\"last_at\":\"1970-01-01T00:00:01.5Z\"} [\"é\",\"2022-01-08\"]",
         );
+    }
+
+    /// Numbers and amounts are what they show themselves as.
+    #[test]
+    fn numbers_have_all_their_digits() {
+        let edges = [0, 1, 5, 9, 10, 99, 100, 1_000, 9_999, 10_000, i128::from(u64::MAX)];
+        let wide = [i128::from(u64::MAX) + 1, i128::MAX, i128::MIN + 1, i128::MIN];
+        let all = edges.into_iter().chain(wide).chain(edges.map(|minor| -minor));
+        for minor in all {
+            for code in ["JPY", "EUR", "KWD", "CLF"] {
+                let money = Money::new(minor, Currency::parse(code).unwrap());
+                let mut out = Vec::new();
+                value(&Value::Money(money), &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("\"{money}\""));
+            }
+        }
+        for number in [0, -1, 10, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            value(&Value::Int(number), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
     }
 }

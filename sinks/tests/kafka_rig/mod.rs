@@ -100,6 +100,13 @@ impl Cluster {
         Some(made)
     }
 
+    /// Another way to the same broker, for sinks from now on; gives the one before.
+    pub async fn another_way(&mut self) -> Proxy {
+        let proxy = Proxy::disguising(self.brokers.parse().unwrap()).await;
+        self.config.brokers = proxy.address().to_string();
+        std::mem::replace(&mut self.proxy, proxy)
+    }
+
     fn prefix(&self) -> String {
         format!("{}.{}.", self.base, self.round)
     }

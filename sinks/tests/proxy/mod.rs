@@ -86,6 +86,19 @@ impl Proxy {
         (script.spared, script.refusals) = (spared, 1);
     }
 
+    /// After so many things that arrive, nothing does any more: the client is dead to the server.
+    pub fn die_after(&self, spared: u32) {
+        let mut script = self.lock();
+        (script.spared, script.refusals) = (spared, u32::MAX);
+    }
+
+    /// Waits until that happens.
+    pub async fn dead(&self) {
+        while self.lock().refusals == u32::MAX {
+            yield_now().await;
+        }
+    }
+
     /// The next message with these bytes arrives, and its answer is lost with the connection.
     pub fn lose_answer(&self, to: &[u8]) {
         self.lock().lost_after = Some(to.to_vec());
