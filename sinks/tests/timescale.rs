@@ -20,6 +20,7 @@ use ionflux_sinks::history::{COUNTS, History, SALES, VIEWS};
 use ionflux_sinks::memory::contents_of;
 use ionflux_sinks::pump::{Pump, Stepped};
 use ionflux_sinks::sink::{Mark, Outgoing, Sink};
+use ionflux_sinks::timescale::TimescaleConfig;
 use timescale_rig::Database;
 
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
@@ -337,7 +338,9 @@ async fn amounts_arrive_to_the_last_digit() {
 async fn a_reader_is_not_blocked_and_sees_one_epoch() {
     let Some(mut database) = Database::new().await else { return };
     let history = History::sample();
-    let mut program = Program::new(&history, STATE, database.sink_of(&VIEWS));
+    // What goes to the columnstore goes out of sight of transactions that see what was before.
+    let rows = TimescaleConfig { columnstore_after_days: 0, ..TimescaleConfig::default() };
+    let mut program = Program::new(&history, STATE, database.sink_with(&rows, &VIEWS));
     program.offer(4);
     program.settle().await;
     database.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout TO '1ms'").await;
@@ -345,7 +348,7 @@ async fn a_reader_is_not_blocked_and_sees_one_epoch() {
     program.offer(6);
     program.settle().await;
     // Another state brings a snapshot over the same tables.
-    let mut other = Program::new(&history, STATE + 1, database.sink_of(&VIEWS));
+    let mut other = Program::new(&history, STATE + 1, database.sink_with(&rows, &VIEWS));
     other.offer(8);
     other.settle().await;
     assert_eq!(database.contents_of(&VIEWS).await, before);

@@ -45,7 +45,8 @@ pub struct TimescaleConfig {
     pub hypertables: bool,
     /// After how many days a chunk of a hypertable goes to the columnstore; 0 for never.
     pub columnstore_after_days: u32,
-    /// After how many days chunks of a hypertable are dropped; 0 for never.
+    /// After how many days rows of a hypertable are kept no more; 0 for never. Rows older than that
+    /// do not come, and go when they change; the others go with their chunk. Totals of days stay.
     pub retention_days: u32,
 }
 

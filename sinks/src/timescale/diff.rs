@@ -6,10 +6,13 @@
 use std::cmp::Ordering;
 
 use ionflux_schemas::snapshot::Change;
-use ionflux_schemas::view::Row;
+use ionflux_schemas::time::{Day, UtcMs};
+use ionflux_schemas::view::{Row, Value};
 
 use super::table::Table;
 use crate::error::SinkError;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The changes of one table.
 pub(super) struct Diff<'a> {
@@ -47,6 +50,22 @@ impl<'a> Diff<'a> {
     }
 }
 
+impl Diff<'_> {
+    /// Rows of a time before this one do not come, and those that change go: their chunk may be
+    /// gone, or soon will be.
+    pub(super) fn forget(&mut self, before: UtcMs) {
+        let Some(place) = self.table.time_place() else { return };
+        let old = |row: &&Row| match row.0[place] {
+            Value::Day(Day(day)) => i64::from(day).saturating_mul(DAY_MS) < before.0,
+            Value::Instant(at) => at < before,
+            _ => false,
+        };
+        self.new.retain(|row| !old(row));
+        self.gone.extend(self.changed.iter().filter(|row| old(row)));
+        self.changed.retain(|row| !old(row));
+    }
+}
+
 fn by_key(table: &Table, a: &Row, b: &Row) -> Ordering {
     let mut places = table.schema.key.iter();
     let different = places.find_map(|at| match a.0[*at].cmp(&b.0[*at]) {
@@ -74,8 +93,7 @@ fn sorted<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::COUNTS;
-    use ionflux_schemas::view::Value;
+    use crate::history::{COUNTS, SALES};
 
     fn row(key: &str, units: i64) -> Row {
         Row(vec![Value::text(key), Value::Int(units)])
@@ -102,5 +120,30 @@ mod tests {
         let twice = [change(None, Some(row("a", 1))), change(None, Some(row("a", 2)))];
         let error = Diff::new(&table, &twice).map(|_| ()).unwrap_err();
         assert!(!error.passing() && error.to_string().contains("two rows of one key"), "{error}");
+    }
+
+    #[test]
+    fn rows_before_what_is_kept_do_not_come_and_go_when_they_change() {
+        let sale = |day: i32, orders: i64| {
+            let (day, at) = (Value::Day(Day(day)), Value::Instant(UtcMs(0)));
+            Row(vec![Value::text("w"), day, Value::Null, Value::Int(orders), at])
+        };
+        let changes = [
+            change(Some(sale(1, 1)), Some(sale(1, 2))),
+            change(None, Some(sale(2, 1))),
+            change(Some(sale(3, 1)), None),
+            change(None, Some(sale(10, 1))),
+            change(Some(sale(11, 1)), Some(sale(11, 2))),
+        ];
+        let table = Table::new(&SALES).unwrap();
+        let mut diff = Diff::new(&table, &changes).unwrap();
+        diff.forget(UtcMs(10 * DAY_MS));
+        assert_eq!(diff.gone, [&sale(3, 1), &sale(1, 2)]);
+        assert_eq!((diff.new, diff.changed), (vec![&sale(10, 1)], vec![&sale(11, 2)]));
+        let changes = [change(Some(row("a", 1)), Some(row("a", 2)))];
+        let table = Table::new(&COUNTS).unwrap();
+        let mut diff = Diff::new(&table, &changes).unwrap();
+        diff.forget(UtcMs(i64::MAX));
+        assert_eq!(diff.changed, [&row("a", 2)], "a table without a time keeps all");
     }
 }

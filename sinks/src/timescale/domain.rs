@@ -44,7 +44,15 @@ pub(super) fn views(tables: &[Table]) -> Vec<Object> {
     if let (Some(hourly), None) = (table("metrics_hourly"), table("shop_performance_metrics")) {
         made.extend(metrics(&hourly.schema));
     }
-    for documented in registry() {
+    made.extend(told(DOCUMENTED, tables));
+    made
+}
+
+/// The tables of a registry whose views are there.
+fn told(text: &'static str, tables: &[Table]) -> Vec<Object> {
+    let table = |name: &str| tables.iter().find(|table| table.view.name == name);
+    let mut made = Vec::new();
+    for documented in registry(text) {
         if let (Some(of), None) = (table(documented.view), table(documented.name)) {
             made.push(over(&documented, &of.schema));
         }
@@ -52,9 +60,9 @@ pub(super) fn views(tables: &[Table]) -> Vec<Object> {
     made
 }
 
-fn registry() -> Vec<Documented<'static>> {
-    let mut tables = Vec::new();
-    for line in DOCUMENTED.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+fn registry(text: &'static str) -> Vec<Documented<'static>> {
+    let mut tables: Vec<Documented<'static>> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
             [name, "from", view] => tables.push(Documented { name, view, columns: Vec::new() }),
@@ -84,16 +92,26 @@ fn over(documented: &Documented<'static>, schema: &Schema) -> Object {
 
 fn select(column: &(&str, &str, Vec<&str>), schema: &Schema) -> String {
     let (name, sql, from) = column;
-    match from.iter().find_map(|name| schema.column(name)) {
-        Some((_, found)) => {
-            let taken = quoted(&found.name);
-            // A text that says true is a boolean; a number is one only by way of an integer.
-            let by =
-                if *sql == "boolean" && found.kind == ColumnKind::Int { "::integer" } else { "" };
-            format!("{taken}{by}::{sql} AS {}", quoted(name))
-        }
-        None => format!("NULL::{sql} AS {}", quoted(name)),
-    }
+    let found = from.iter().find_map(|name| schema.column(name));
+    let value = found.and_then(|(_, found)| cast(&quoted(&found.name), found.kind, sql));
+    let value = value.unwrap_or_else(|| format!("NULL::{sql}"));
+    format!("{value} AS {}", quoted(name))
+}
+
+/// A column of ours as another type, by the day of UTC; `None` where the one is never the other.
+fn cast(value: &str, kind: ColumnKind, sql: &str) -> Option<String> {
+    Some(match (kind, sql) {
+        (ColumnKind::Text, _)
+        | (ColumnKind::Int | ColumnKind::Money, "bigint" | "numeric" | "text")
+        | (ColumnKind::Day, "date" | "text")
+        | (ColumnKind::Instant, "timestamptz" | "text") => format!("{value}::{sql}"),
+        // A number is a boolean only by way of an integer.
+        (ColumnKind::Int, "boolean") => format!("{value}::integer::boolean"),
+        (ColumnKind::Day, "timestamptz") => format!("{value}::timestamp AT TIME ZONE 'UTC'"),
+        (ColumnKind::Instant, "date") => format!("({value} AT TIME ZONE 'UTC')::date"),
+        (_, "jsonb") => format!("to_jsonb({value})"),
+        _ => return None,
+    })
 }
 
 /// The time series: a row for each metric of an hour that has a value.
@@ -128,11 +146,12 @@ fn metrics(schema: &Schema) -> Option<Object> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{COUNTS, SALES};
     use crate::timescale::table::plain;
 
     #[test]
     fn the_registry_is_well_formed_and_whole() {
-        let tables = registry();
+        let tables = registry(DOCUMENTED);
         assert_eq!(tables.len(), 13);
         let types = ["text", "bigint", "numeric", "date", "timestamptz", "jsonb", "boolean"];
         for table in &tables {
@@ -145,5 +164,64 @@ mod tests {
         let lines = DOCUMENTED.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).count();
         let read: usize = tables.iter().map(|table| 1 + table.columns.len()).sum();
         assert_eq!(read, lines);
+    }
+
+    /// What a registry says of views that exist and that they do not tell.
+    fn untold(text: &'static str, views: &[(String, Schema)]) -> Vec<String> {
+        let mut untold = Vec::new();
+        for table in registry(text) {
+            let Some((_, schema)) = views.iter().find(|(name, _)| name == table.view) else {
+                continue;
+            };
+            for (name, sql, from) in &table.columns {
+                let found = from.iter().find_map(|name| schema.column(name));
+                let told = found.is_some_and(|(_, found)| cast("x", found.kind, sql).is_some());
+                if told == from.contains(&"-") {
+                    untold.push(format!("{}.{name}", table.name));
+                }
+            }
+        }
+        untold
+    }
+
+    #[test]
+    fn what_the_registry_says_of_the_views_that_exist_is_so() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/avro/views");
+        let views: Vec<(String, Schema)> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                (name, Schema::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
+            })
+            .collect();
+        assert!(views.len() >= 5, "the views are elsewhere");
+        assert!(untold(DOCUMENTED, &views).is_empty(), "{:?}", untold(DOCUMENTED, &views));
+    }
+
+    const OTHER: &str = "later_table from view_of_later\nid text\nunheard_of numeric\n\n\
+        sales_table from conformance_sales\nworkspace_id text\non date day\nnet jsonb\n\
+        owner text -\nno_such_column text neither\norders date\nday date -\n";
+
+    #[test]
+    fn an_unknown_view_is_ignored_and_an_unknown_column_found_out() {
+        let views = [(SALES.name.to_owned(), Schema::parse(SALES.schema).unwrap())];
+        let found = ["sales_table.no_such_column", "sales_table.orders", "sales_table.day"];
+        assert_eq!(untold(OTHER, &views), found);
+        let tables = [Table::new(&COUNTS).unwrap(), Table::new(&SALES).unwrap()];
+        let made: Vec<String> = told(OTHER, &tables).iter().map(Object::place).collect();
+        assert_eq!(made, ["ionflux.sales_table"]);
+        assert!(super::views(&tables).is_empty(), "the documented tables are others");
+    }
+
+    #[test]
+    fn every_kind_of_column_becomes_what_is_documented_or_nothing() {
+        let as_type = |kind, sql| cast("x", kind, sql);
+        assert_eq!(as_type(ColumnKind::Int, "boolean").unwrap(), "x::integer::boolean");
+        assert_eq!(as_type(ColumnKind::Money, "jsonb").unwrap(), "to_jsonb(x)");
+        assert_eq!(as_type(ColumnKind::Text, "jsonb").unwrap(), "x::jsonb");
+        assert_eq!(as_type(ColumnKind::Instant, "date").unwrap(), "(x AT TIME ZONE 'UTC')::date");
+        assert_eq!(as_type(ColumnKind::Int, "timestamptz"), None);
+        assert_eq!(as_type(ColumnKind::Money, "boolean"), None);
     }
 }

@@ -4,12 +4,20 @@
 //!
 //! A table with a time in its key becomes a hypertable. Row security is for the other tables: the
 //! columnstore and continuous aggregates refuse it, so that the views of `ionflux_read` filter.
+//!
+//! A transaction of a reader that sees what was before (`REPEATABLE READ`) misses the rows of a
+//! chunk that went to the columnstore after it began; single statements miss nothing.
 
 use super::layout::Options;
 use super::table::{Table, literal};
 
 /// The first version whose columnstore takes updates and has these names.
 const VERSION_MIN: (u32, u32) = (2, 18);
+/// A policy ends its work on a chunk with a lock that waits for every reader of it, and behind
+/// which all others wait, the sink too. So its jobs, which run as the sink's user, do not wait for
+/// long: where a slow reader is at a chunk they fail, and come again.
+const POLICIES_WAIT: &str = "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I \
+     SET lock_timeout TO ''2s''', current_database()); END $$";
 /// The time one chunk holds: some ten thousand shops' days fit well into memory.
 const CHUNK: &str = "30 days";
 
@@ -32,7 +40,7 @@ impl Extension {
             tracing::warn!(
                 version,
                 schema,
-                "TimescaleDB is not used: it must be 2.18 or later, in the schema public"
+                "TimescaleDB is not used: it must be 2.18 or later, made with SCHEMA public"
             );
             return Self::Absent;
         }
@@ -83,10 +91,14 @@ pub(super) fn policies(table: &Table, options: &Options) -> Vec<String> {
         ));
     }
     if options.retention_days > 0 {
-        let days = options.retention_days;
+        // A day after rows stop to come, so that no time zone of the server's makes it earlier.
+        let days = options.retention_days + 1;
         made.push(format!(
             "SELECT public.add_retention_policy({name}, drop_after => INTERVAL '{days} days')"
         ));
+    }
+    if !made.is_empty() {
+        made.insert(0, POLICIES_WAIT.to_owned());
     }
     made
 }
@@ -100,19 +112,29 @@ pub(super) fn no_policies(table: &str) -> Vec<String> {
     ]
 }
 
-/// The totals of days from those of hours, kept up to date by the database.
-pub(super) const DAILY_AGGREGATE: [&str; 2] = [
-    "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\" WITH (timescaledb.continuous, \
-     timescaledb.materialized_only = false) AS SELECT \"workspace_id\", \"shop_id\", \
+/// The totals of days from those of hours, kept up to date by the database: days that are over
+/// are stored, and follow a late change within the hour. Those of hours that are gone stay.
+pub(super) fn daily_aggregate(options: &Options) -> Vec<String> {
+    let start = match options.retention_days {
+        0 => "NULL".to_owned(),
+        days => format!("INTERVAL '{days} days'"),
+    };
+    let refreshed = format!(
+        "SELECT public.add_continuous_aggregate_policy('ionflux.\"metrics_daily\"', \
+         start_offset => {start}, end_offset => INTERVAL '1 hour', \
+         schedule_interval => INTERVAL '1 hour')"
+    );
+    vec![DAILY_AGGREGATE.to_owned(), refreshed]
+}
+
+const DAILY_AGGREGATE: &str = "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\" \
+     WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS \
+     SELECT \"workspace_id\", \"shop_id\", \
      public.time_bucket(INTERVAL '1 day', \"hour\") AS \"day\", \"currency\", \
      sum(\"orders\")::bigint AS \"orders\", sum(\"revenue\") AS \"revenue\", \
      round(sum(\"revenue\") / nullif(sum(\"orders\"), 0), 4) AS \"aov\", \
      sum(\"refunds\")::bigint AS \"refunds\", sum(\"returns\") AS \"returns\" \
-     FROM ionflux.\"metrics_hourly\" GROUP BY 1, 2, 3, 4 WITH NO DATA",
-    "SELECT public.add_continuous_aggregate_policy('ionflux.\"metrics_daily\"', \
-     start_offset => NULL, end_offset => INTERVAL '1 hour', \
-     schedule_interval => INTERVAL '1 hour')",
-];
+     FROM ionflux.\"metrics_hourly\" GROUP BY 1, 2, 3, 4 WITH NO DATA";
 
 /// The same totals where the extension is not: a plain view.
 pub(super) const DAILY_VIEW: &str = "CREATE VIEW ionflux.\"metrics_daily\" AS SELECT \
@@ -132,9 +154,9 @@ mod tests {
         let of = |version| Extension::of(Some((version, "public")), true);
         assert_eq!(of("2.18.0"), Extension::Present);
         assert_eq!(of("3.0"), Extension::Present);
-        assert_eq!(of("2.9.3"), Extension::Absent);
-        assert_eq!(Extension::of(Some(("2.20.1", "elsewhere")), true), Extension::Absent);
-        assert_eq!(Extension::of(Some(("2.20.1", "public")), false), Extension::Absent);
+        assert_eq!(of("2.17.4"), Extension::Absent);
+        assert_eq!(Extension::of(Some(("2.28.3", "elsewhere")), true), Extension::Absent);
+        assert_eq!(Extension::of(Some(("2.28.3", "public")), false), Extension::Absent);
         assert_eq!(Extension::of(None, true), Extension::Absent);
     }
 
@@ -150,11 +172,16 @@ mod tests {
                  true, timescaledb.segmentby = 'workspace_id', timescaledb.orderby = 'day DESC')",
             ]
         );
-        let options = Options { hypertables: true, columnstore_after_days: 7, retention_days: 0 };
+        let options = Options { hypertables: true, columnstore_after_days: 7, retention_days: 90 };
         assert_eq!(
             policies(&table, &options),
-            ["CALL public.add_columnstore_policy('ionflux.\"conformance_sales\"', \
-              after => INTERVAL '7 days')"]
+            [
+                POLICIES_WAIT,
+                "CALL public.add_columnstore_policy('ionflux.\"conformance_sales\"', \
+              after => INTERVAL '7 days')",
+                "SELECT public.add_retention_policy('ionflux.\"conformance_sales\"', \
+              drop_after => INTERVAL '91 days')"
+            ]
         );
     }
 }

@@ -102,6 +102,8 @@ pub(super) fn removal(kind: Kind, schema: &str, name: &str) -> Vec<String> {
 pub(super) struct Layout {
     pub(super) tables: Vec<Table>,
     pub(super) objects: Vec<Object>,
+    /// After how many days rows of hypertables are kept no more; 0 for never.
+    pub(super) retention_days: u32,
     /// Of everything.
     pub(super) checksum: String,
 }
@@ -119,7 +121,7 @@ impl Layout {
                 });
             }
         }
-        objects.extend(daily(tables, extension));
+        objects.extend(daily(tables, options, extension));
         objects.extend(domain::views(tables));
         let shown: Vec<&Object> = objects.iter().filter(|o| o.kind != Kind::Policies).collect();
         let filtered: Vec<Object> = shown.into_iter().map(filtered).collect();
@@ -128,7 +130,11 @@ impl Layout {
         for object in &objects {
             whole.push_str(&object.checksum());
         }
-        Self { tables: tables.to_vec(), objects, checksum: digest(&whole) }
+        let retention_days = match extension {
+            Extension::Present => options.retention_days,
+            Extension::Absent => 0,
+        };
+        Self { tables: tables.to_vec(), objects, retention_days, checksum: digest(&whole) }
     }
 }
 
@@ -157,12 +163,12 @@ fn filtered(of: &Object) -> Object {
 }
 
 /// The totals of days from those of hours, if there are hours.
-fn daily(tables: &[Table], extension: Extension) -> Option<Object> {
+fn daily(tables: &[Table], options: &Options, extension: Extension) -> Option<Object> {
     let hourly = tables.iter().find(|table| table.view.name == "metrics_hourly")?;
     let needed = ["hour", "currency", "orders", "revenue", "refunds", "returns"];
     let whole = needed.iter().all(|name| hourly.schema.column(name).is_some());
     let (kind, statements) = match chunked(hourly, extension) {
-        true => (Kind::Aggregate, hyper::DAILY_AGGREGATE.map(str::to_owned).to_vec()),
+        true => (Kind::Aggregate, hyper::daily_aggregate(options)),
         false => (Kind::View, vec![hyper::DAILY_VIEW.to_owned()]),
     };
     let view = Object::over("metrics_hourly", "metrics_daily", Some("workspace_id"), statements);

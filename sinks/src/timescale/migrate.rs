@@ -155,7 +155,9 @@ async fn objects(session: &mut Session, layout: &Layout) -> Result<bool, SinkErr
     }
     let kept = kept(&layout.objects, &held);
     for of in held.iter().rev().filter(|of| !kept.contains(&(of.place(), of.kind.name()))) {
-        if !of.missing {
+        // Without the extension policies went with it.
+        let there = !of.missing && (of.kind != Kind::Policies || extended(session).await?);
+        if there {
             for statement in removal(of.kind, of.schema, &of.name) {
                 session.run("migrate", &statement).await?;
             }
@@ -183,6 +185,12 @@ async fn objects(session: &mut Session, layout: &Layout) -> Result<bool, SinkErr
         emptied |= object.kind == Kind::Table;
     }
     Ok(emptied)
+}
+
+/// Whether the extension is there, wanted or not.
+async fn extended(session: &mut Session) -> Result<bool, SinkError> {
+    let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb'";
+    Ok(session.one("migrate", there).await?.as_deref() == Some("1"))
 }
 
 async fn held(session: &mut Session) -> Result<Vec<Held>, SinkError> {

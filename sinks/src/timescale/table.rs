@@ -65,8 +65,15 @@ impl Table {
 
     /// The first column of the key that is a time.
     pub(super) fn time(&self) -> Option<&Column> {
-        let columns = self.schema.key.iter().map(|place| self.column(*place));
-        columns.into_iter().find(|c| matches!(c.kind, ColumnKind::Day | ColumnKind::Instant))
+        self.time_place().map(|place| self.column(place))
+    }
+
+    /// Where that column is in a row.
+    pub(super) fn time_place(&self) -> Option<usize> {
+        let time = |place: &usize| {
+            matches!(self.column(*place).kind, ColumnKind::Day | ColumnKind::Instant)
+        };
+        self.schema.key.iter().copied().find(time)
     }
 
     /// The table's name, quoted.

@@ -37,7 +37,10 @@ enum Trust {
 /// Writes a batch.
 pub(super) async fn write(session: &mut Session, batch: &Outgoing) -> Result<(), SinkError> {
     let layout = std::sync::Arc::clone(&session.layout);
-    let diffs = diffs(&layout, batch)?;
+    let mut diffs = diffs(&layout, batch)?;
+    if let Some(before) = kept_from(session, layout.retention_days).await? {
+        diffs.iter_mut().for_each(|diff| diff.forget(before));
+    }
     if !session.staged {
         let staging: Vec<String> = layout.tables.iter().map(Table::staging).collect();
         session.run("make staging tables", &staging.join("; ")).await?;
@@ -69,6 +72,19 @@ fn diffs<'a>(layout: &'a Layout, batch: &'a Outgoing) -> Result<Vec<Diff<'a>>, S
         found.map_or(&[][..], |(_, changes)| changes)
     };
     layout.tables.iter().map(|table| Diff::new(table, changes(table))).collect()
+}
+
+/// The time before which rows are kept no more, by the clock that the policies go by.
+async fn kept_from(session: &mut Session, days: u32) -> Result<Option<UtcMs>, SinkError> {
+    if days == 0 {
+        return Ok(None);
+    }
+    let query = format!(
+        "SELECT (extract(epoch FROM now() - {days} * INTERVAL '24 hours') * 1000)::bigint::text"
+    );
+    let answer = session.one("ask for the time", &query).await?;
+    let before = answer.and_then(|text| text.parse().ok()).map(UtcMs);
+    before.map(Some).ok_or_else(|| SinkError::transient("PostgreSQL: the server says no time"))
 }
 
 async fn step(

@@ -57,6 +57,39 @@ impl Database {
         Some(Self { name, proxy, admin, server })
     }
 
+    /// The same with TimescaleDB, which no registry of packages has: `None` where it is not.
+    pub async fn with_timescale() -> Option<Self> {
+        let mut database = Self::new().await?;
+        let there = "SELECT count(*)::text FROM pg_available_extensions AS a \
+                     WHERE name = 'timescaledb' \
+                     AND current_setting('timescaledb.disable_load', true) IS NOT NULL";
+        if database.texts(there).await == ["1"] {
+            return Some(database);
+        }
+        eprintln!("SKIPPED: the server has no TimescaleDB");
+        database.end().await;
+        None
+    }
+
+    /// A sink with other options.
+    pub fn sink_with(&self, config: &TimescaleConfig, views: &[&'static View]) -> Box<dyn Sink> {
+        build("timescale", config, &self.address("ionflux"), views).unwrap()
+    }
+
+    /// Ends the jobs of policies, so that only the test does their work.
+    pub async fn quiet(&mut self) {
+        let quiet = "SELECT _timescaledb_functions.stop_background_workers()::text";
+        assert_eq!(self.texts(quiet).await, ["true"]);
+    }
+
+    /// Brings every chunk of our hypertables to the columnstore.
+    pub async fn compress(&mut self) -> usize {
+        let chunks = "SELECT public.compress_chunk(format('%I.%I', chunk_schema, \
+                      chunk_name)::regclass, if_not_compressed => true)::text \
+                      FROM timescaledb_information.chunks WHERE hypertable_schema = 'ionflux'";
+        self.texts(chunks).await.len()
+    }
+
     /// Removes it.
     pub async fn end(self) {
         drop(self.proxy);
