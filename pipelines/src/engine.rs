@@ -35,6 +35,8 @@ pub struct Engine<C: Computation> {
     said: Said,
     weight: usize,
     as_of: UtcMs,
+    /// Whether the ledger has kept a shop clock, which then counts alone.
+    clocked: bool,
     epoch: Epoch,
     /// Who names the people of files, and up to where that must be durable.
     subjects: Option<Arc<Subjects>>,
@@ -50,8 +52,8 @@ impl<C: Computation> Engine<C> {
         let clock = ledger.progress(CLOCK)?;
         let clock = clock.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
         let (as_of, epoch) = (UtcMs(clock.unwrap_or(0)), ledger.epoch()?);
-        let (said, subjects) = (Said::default(), None);
-        Ok(Self { ledger, computation, said, weight: 0, as_of, epoch, subjects, named: 0 })
+        let (said, subjects, clocked) = (Said::default(), None, clock.is_some());
+        Ok(Self { ledger, computation, said, weight: 0, as_of, clocked, epoch, subjects, named: 0 })
     }
 
     /// Brings everything the ledger holds into the dataflow, published as one: nobody sees half
@@ -63,9 +65,11 @@ impl<C: Computation> Engine<C> {
         if self.epoch == Epoch(0) {
             return Ok(());
         }
-        let Self { ledger, computation, as_of, .. } = self;
+        let Self { ledger, computation, as_of, clocked, .. } = self;
         let portion = |differences: Differences| {
-            *as_of = latest(*as_of, &differences);
+            if !*clocked {
+                *as_of = latest(*as_of, &differences);
+            }
             let part = Moment { as_of: *as_of, upper: None };
             Ok::<_, Failure>(count_all(computation, differences, part)?)
         };
@@ -181,6 +185,7 @@ impl<C: Computation> Engine<C> {
         }
         if let Some(now) = now {
             self.as_of = now.max(self.as_of);
+            self.clocked = true;
             said.progress.push((CLOCK.into(), self.as_of.0.to_be_bytes().to_vec()));
         }
         if let Some(subjects) = &self.subjects {

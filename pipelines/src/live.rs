@@ -210,12 +210,14 @@ impl Instance {
         self.feed.sync()?;
         self.feed.into_engine().finish()?;
         self.keeper.finish();
-        self.world.state.keep(&self.world.store.newest())?;
-        // The dataflow has ended, and with it the publisher, who held the other end.
-        if let Some(outlets) = Arc::into_inner(self.world.outlets) {
-            outlets.stop();
-        }
-        Ok(())
+        let World { state, store, outlets, .. } = self.world;
+        thread::scope(|scope| {
+            // The dataflow has ended, and with it the publisher, who held the other end.
+            if let Some(outlets) = Arc::into_inner(outlets) {
+                scope.spawn(|| outlets.stop());
+            }
+            state.keep(&store.newest())
+        })
     }
 
     fn durable(&self) -> Position {

@@ -192,8 +192,7 @@ impl Bench {
             };
             let batch = Outgoing {
                 from: (from > 0).then_some(Epoch(from)),
-                to: Mark { state: 1, epoch: Epoch(from + 1) },
-                as_of: UtcMs(1_700_000_000_123),
+                to: Mark { state: 1, epoch: Epoch(from + 1), as_of: UtcMs(1_700_000_000_123) },
                 views: vec![(&REVENUE, (0..self.rows).map(change).collect())],
             };
             let begun = Instant::now();

@@ -173,8 +173,7 @@ impl Side {
         self.epoch += 1;
         let batch = Outgoing {
             from: from.map(Epoch),
-            to: Mark { state: STATE, epoch: Epoch(self.epoch) },
-            as_of: UtcMs(0),
+            to: Mark { state: STATE, epoch: Epoch(self.epoch), as_of: UtcMs(0) },
             views: vec![(&VIEW, changes)],
         };
         Ok(self.sink.write(&batch).await?)

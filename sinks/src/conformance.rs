@@ -303,7 +303,8 @@ impl<'a> Trial<'a> {
         self.settle().await?;
         let mark = self.whole().await?;
         let upper = self.history.states[self.offered].upper;
-        if mark != Some(Mark { state: self.state, epoch: upper }) {
+        let as_of = self.history.states[self.offered].as_of;
+        if mark != Some(Mark { state: self.state, epoch: upper, as_of }) {
             return Err(self.broken(format!("the mark {mark:?} is not the upper {upper}")));
         }
         Ok(())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::snapshot::{Change, Snapshot};
-use ionflux_schemas::time::Epoch;
+use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::View;
 
 use crate::sink::{Mark, Outgoing};
@@ -27,7 +27,7 @@ use crate::waiting::{Span, Waiting};
 pub struct Courier {
     state: u128,
     /// Where the target was when it last said so.
-    target: Option<Epoch>,
+    target: Option<Place>,
     /// Whether that still holds, or the target has to be asked.
     sure: bool,
     newest: Option<Arc<Snapshot>>,
@@ -38,9 +38,16 @@ pub struct Courier {
     flight: Option<Flight>,
 }
 
+/// An epoch of one history, as the clock at it witnesses.
+type Place = (Epoch, UtcMs);
+
+fn place(snapshot: &Snapshot) -> Place {
+    (snapshot.upper, snapshot.as_of)
+}
+
 #[derive(Debug)]
 struct Flight {
-    to: Epoch,
+    to: Place,
     /// `None` for a snapshot, which can be made again from the newest.
     span: Option<Span>,
 }
@@ -79,12 +86,17 @@ impl Courier {
         self.caught_up = true;
     }
 
-    /// Whether the target holds epochs that this state never had: its folder was put back from an
-    /// older copy, and what it counts from now on differs from what the target has.
+    /// Whether the target holds epochs that this state never had, or had at another time: its folder
+    /// was put back from an older copy, or two programs go on from copies of one. What is counted
+    /// from now on differs from what the target has.
     #[must_use]
-    pub fn ahead(&self) -> bool {
-        let end = self.newest.as_ref().map_or(Epoch(0), |newest| newest.upper);
-        self.sure && self.caught_up && self.target.is_some_and(|target| target > end)
+    pub fn strayed(&self) -> bool {
+        let Some(target) = self.target.filter(|_| self.sure) else { return false };
+        let newest = self.newest.as_ref().map(|newest| place(newest));
+        let end = newest.map_or(Epoch(0), |(epoch, _)| epoch);
+        let begin = self.waiting.as_ref().map(Waiting::begin);
+        let other = |ours: Place| ours.0 == target.0 && ours.1 != target.1;
+        (self.caught_up && target.0 > end) || [newest, begin].into_iter().flatten().any(other)
     }
 
     /// Counts under another identity from now on, of which no target has anything yet.
@@ -120,9 +132,10 @@ impl Courier {
 
     /// What the target said it holds.
     pub fn resumed(&mut self, mark: Option<Mark>) {
-        let held = mark.filter(|mark| mark.state == self.state).map(|mark| mark.epoch);
+        let held =
+            mark.filter(|mark| mark.state == self.state).map(|mark| (mark.epoch, mark.as_of));
         if let Some(Flight { span: Some(span), .. }) = self.flight.take()
-            && held == Some(span.before.upper)
+            && held == Some(place(&span.before))
         {
             let mut again = Waiting::from(span);
             if let Some(newer) = self.waiting.take() {
@@ -148,11 +161,11 @@ impl Courier {
             return None;
         }
         let newest = self.newest.as_ref()?;
-        if self.target.is_some_and(|target| target >= newest.upper) {
+        if self.strayed() || self.target.is_some_and(|(target, _)| target >= newest.upper) {
             return None;
         }
-        let to = newest.upper;
-        let span = self.waiting.take().filter(|waiting| Some(waiting.lower()) == self.target);
+        let to = place(newest);
+        let span = self.waiting.take().filter(|waiting| Some(waiting.begin()) == self.target);
         let span = span.and_then(Waiting::merged);
         let what = span.clone().map_or_else(|| What::Whole(Arc::clone(newest)), What::Changes);
         self.flight = Some(Flight { to, span });
@@ -175,7 +188,7 @@ impl Courier {
     /// this state, or was never asked.
     #[must_use]
     pub fn reached(&self) -> Option<Epoch> {
-        self.target
+        self.target.map(|(epoch, _)| epoch)
     }
 
     /// Whether anything is owed, as far as the target is known.
@@ -183,15 +196,15 @@ impl Courier {
     pub fn owing(&self) -> bool {
         self.newest
             .as_ref()
-            .is_some_and(|newest| self.target.is_none_or(|held| held < newest.upper))
+            .is_some_and(|newest| self.target.is_none_or(|(held, _)| held < newest.upper))
     }
 
     /// Lets go of changes that begin where the target will not be: it has them, or is due a
     /// snapshot.
     fn prune(&mut self) {
         let stands = match &self.flight {
-            Some(flight) => Some(flight.to),
-            None if self.sure => self.target,
+            Some(flight) => Some(flight.to.0),
+            None if self.sure => self.reached(),
             None => return,
         };
         if self.waiting.as_ref().is_some_and(|waiting| stands != Some(waiting.lower())) {
@@ -208,8 +221,8 @@ impl Plan {
             What::Whole(snapshot) => (None, snapshot, whole(snapshot)),
             What::Changes(span) => (Some(span.before.upper), &span.after, changes(span)),
         };
-        let to = Mark { state: self.state, epoch: after.upper };
-        Outgoing { from, to, as_of: after.as_of, views }
+        let to = Mark { state: self.state, epoch: after.upper, as_of: after.as_of };
+        Outgoing { from, to, views }
     }
 }
 

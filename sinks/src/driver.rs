@@ -8,6 +8,7 @@
 //!                                                  ◀── wrote · failed: back off, then resume
 //! ```
 
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,16 +51,14 @@ pub struct Setting {
 pub struct Limits {
     /// Between tries.
     pub retry: RetryLimits,
-    /// How long a call may take before it counts as unanswered, in milliseconds.
-    pub answer_ms: u64,
     /// How long a stop waits for what is still owed, in milliseconds.
     pub flush_ms: u64,
 }
 
 impl Default for Limits {
-    /// A snapshot of millions of rows may take minutes; a stop should fit an orchestrator's grace.
+    /// A stop should fit an orchestrator's grace.
     fn default() -> Self {
-        Self { retry: RetryLimits::default(), answer_ms: 300_000, flush_ms: 10_000 }
+        Self { retry: RetryLimits::default(), flush_ms: 10_000 }
     }
 }
 
@@ -200,7 +199,7 @@ impl Driver {
             }
             let done = if self.courier.unsure() {
                 self.resume().await
-            } else if self.courier.ahead() {
+            } else if self.courier.strayed() {
                 (self.renew)().map(|state| self.courier.renew(state))
             } else if let Some(plan) = self.courier.plan() {
                 self.write(plan).await
@@ -214,11 +213,11 @@ impl Driver {
             match done {
                 Ok(()) => {}
                 Err(error) if error.passing() => {
-                    self.doctor.say(Condition::Stalled, &error.to_string());
+                    self.doctor.say(Condition::Stalled, &whole(&error));
                     sleep(self.retry.failed()).await;
                 }
                 Err(error) => {
-                    self.doctor.say(Condition::Halted, &error.to_string());
+                    self.doctor.say(Condition::Halted, &whole(&error));
                     return;
                 }
             }
@@ -230,7 +229,7 @@ impl Driver {
     }
 
     async fn resume(&mut self) -> Result<(), SinkError> {
-        let limit = Duration::from_millis(self.limits.answer_ms);
+        let limit = self.sink.answer_within();
         let answer = timeout(limit, self.sink.resume()).await;
         let mark = answer.unwrap_or_else(|_| Err(unanswered(&*self.sink, "resume")))?;
         self.courier.resumed(mark);
@@ -246,7 +245,7 @@ impl Driver {
                 .caused_by(error)
         })?;
         let begun = Instant::now();
-        let limit = Duration::from_millis(self.limits.answer_ms);
+        let limit = self.sink.answer_within();
         let answer = timeout(limit, self.sink.write(&batch)).await;
         let outcome = match &answer {
             Ok(Ok(())) => Outcome::Written,
@@ -272,6 +271,16 @@ impl Driver {
         self.measures.progress(self.mailbox.newest(), reached);
         self.reached.send_if_modified(|told| std::mem::replace(told, reached) != reached);
     }
+}
+
+/// What went wrong, and what that came from.
+fn whole(error: &SinkError) -> String {
+    let (mut said, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
 }
 
 fn unanswered(sink: &dyn Sink, call: &str) -> SinkError {

@@ -54,6 +54,14 @@ impl SinkError {
         self
     }
 
+    /// The same error, said of a target.
+    #[must_use]
+    pub fn within(mut self, target: &str) -> Self {
+        let (Self::Transient { what, .. } | Self::Permanent { what, .. }) = &mut self;
+        *what = format!("{target}: {what}");
+        self
+    }
+
     /// Whether a later try could work.
     #[must_use]
     pub fn passing(&self) -> bool {

@@ -15,6 +15,8 @@ use ionflux_schemas::snapshot::Snapshot;
 use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value, View};
 
+use crate::sink::Mark;
+
 /// Every kind of column a view may have, one of them nullable.
 pub static SALES: View = View {
     name: "conformance_sales",
@@ -113,6 +115,16 @@ impl History {
     #[must_use]
     pub fn epoch(&self, at: usize) -> (&Arc<Snapshot>, &Batch, &Arc<Snapshot>) {
         (&self.states[at], &self.batches[at], &self.states[at + 1])
+    }
+
+    /// The mark of a target that holds the epochs below one.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn mark(&self, state: u128, epoch: usize) -> Mark {
+        let Snapshot { upper, as_of, .. } = *self.states[epoch];
+        Mark { state, epoch: upper, as_of }
     }
 
     /// The snapshot after all epochs.

@@ -9,13 +9,33 @@
 //!           ◀── answer ──             lost? ask again: the target says 7 or 9
 //! ```
 
+use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::time::Duration;
 
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::View;
 
 use crate::error::SinkError;
+
+/// How long a call may take unless the sink says otherwise, in seconds: a snapshot of millions of rows takes
+/// minutes.
+pub const ANSWER_S: u32 = 300;
+/// What an option may say instead.
+const ANSWER_S_RANGE: RangeInclusive<u32> = 30..=7_200;
+
+/// Checks what an option `answer_s` says.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_answer_s(seconds: u32) -> Result<(), String> {
+    let (least, most) = (ANSWER_S_RANGE.start(), ANSWER_S_RANGE.end());
+    match ANSWER_S_RANGE.contains(&seconds) {
+        true => Ok(()),
+        false => Err(format!("is not {least} to {most}")),
+    }
+}
 
 /// An effect under way.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +47,9 @@ pub struct Mark {
     pub state: u128,
     /// All epochs below this one are in the target, and none at or above it.
     pub epoch: Epoch,
+    /// The shop clock at the last of them. It witnesses which history they are of: a state folder
+    /// that was put back from a copy counts epochs of the same numbers at other times.
+    pub as_of: UtcMs,
 }
 
 /// What a target is to show next, as rows with names.
@@ -37,13 +60,52 @@ pub struct Outgoing {
     pub from: Option<Epoch>,
     /// The target's mark after it.
     pub to: Mark,
-    /// The shop clock at the last epoch.
-    pub as_of: UtcMs,
     /// The changes of every view; in a snapshot no row has an old one.
     pub views: Vec<(&'static View, Vec<Change>)>,
 }
 
+/// What is to be done with a batch at a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Nothing: the target has it, or more.
+    Done,
+    /// Write it.
+    Due,
+}
+
 impl Outgoing {
+    /// What is to be done at a target that holds `held`.
+    ///
+    /// # Errors
+    /// A transient one where the batch does not fit: another write came first. A permanent one for
+    /// a batch that ends where it begins.
+    pub fn at(&self, held: Option<Mark>) -> Result<Step, SinkError> {
+        let ours = held.filter(|held| held.state == self.to.state);
+        if let Some(held) = ours
+            && held.epoch >= self.to.epoch
+        {
+            if held.epoch == self.to.epoch && held.as_of != self.to.as_of {
+                let what = format!("the target holds another epoch {}", held.epoch);
+                return Err(SinkError::transient(what));
+            }
+            return Ok(Step::Done);
+        }
+        if let Some(from) = self.from {
+            let shown = |epoch: Epoch| epoch.to_string();
+            let held = ours.map(|held| held.epoch);
+            if held != Some(from) {
+                let held = held.map_or("nothing".to_owned(), shown);
+                let what = format!("a batch begins at {from}, the target holds {held}");
+                return Err(SinkError::transient(what));
+            }
+            if from >= self.to.epoch {
+                let what = format!("a batch ends at its begin {}", self.to.epoch);
+                return Err(SinkError::permanent(what));
+            }
+        }
+        Ok(Step::Due)
+    }
+
     /// How many rows change, over all views.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -56,6 +118,11 @@ impl Outgoing {
 pub trait Sink: Send {
     /// The name in metrics, health and configuration.
     fn name(&self) -> &str;
+
+    /// How long a call may take before it counts as unanswered.
+    fn answer_within(&self) -> Duration {
+        Duration::from_secs(ANSWER_S.into())
+    }
 
     /// What the target itself says it holds; `None` when it holds nothing of ours.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ionflux_schemas::batch::Batch;
 use ionflux_schemas::run::Run;
 use ionflux_schemas::snapshot::Snapshot;
-use ionflux_schemas::time::Epoch;
+use ionflux_schemas::time::{Epoch, UtcMs};
 
 /// The changes from one snapshot to a later one.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ impl Waiting {
 
     pub fn lower(&self) -> Epoch {
         self.before.upper
+    }
+
+    /// Where it begins, and the clock there.
+    pub fn begin(&self) -> (Epoch, UtcMs) {
+        (self.before.upper, self.before.as_of)
     }
 
     pub fn upper(&self) -> Epoch {

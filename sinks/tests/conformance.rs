@@ -150,7 +150,7 @@ proptest! {
         let rest = (0..10).find(|_| matches!(program.step(1000), Stepped::Idle));
         prop_assert!(rest.is_some(), "an untroubled target is soon up to date");
         let upper = history.last().upper;
-        prop_assert_eq!(target.mark(), Some(Mark { state: STATE, epoch: upper }));
+        prop_assert_eq!(target.mark(), Some(history.mark(STATE, edits.len())));
         prop_assert_eq!(target.contents(), contents_of(history.last()));
         prop_assert_eq!(program.pump.courier.reached(), Some(upper));
     }
@@ -158,7 +158,7 @@ proptest! {
 
 fn outgoing(history: &History, held: usize, upper: usize) -> Outgoing {
     let mut courier = Courier::new(STATE);
-    courier.resumed(Some(Mark { state: STATE, epoch: Epoch(held as u64) }));
+    courier.resumed(Some(history.mark(STATE, held)));
     for at in held..upper {
         let (before, batch, after) = history.epoch(at);
         courier.offer(before, batch, after);

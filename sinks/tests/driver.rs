@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ionflux_schemas::health::{Condition, Health, Standing};
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::driver::{Handle, Limits, Setting, durable_bound, start};
+use ionflux_sinks::error::SinkError;
 use ionflux_sinks::history::{COUNTS, History};
 use ionflux_sinks::memory::{Fault, Target, contents_of};
 use ionflux_sinks::metrics::Metrics;
@@ -19,7 +21,6 @@ use prometheus::{Registry, TextEncoder};
 
 const LIMITS: Limits = Limits {
     retry: RetryLimits { first_ms: 0, longest_ms: 1, failures_max: 3, seed: 1 },
-    answer_ms: 60_000,
     flush_ms: 60_000,
 };
 
@@ -62,6 +63,27 @@ impl Room {
     fn measured(&self, part: &str) -> Vec<String> {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
+
+/// A sink whose calls may take 5 ms.
+struct Hasty<S>(S);
+
+impl<S: Sink> Sink for Hasty<S> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_millis(5)
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {
+        self.0.resume()
+    }
+
+    fn write<'a>(&'a mut self, batch: &'a Outgoing) -> BoxFuture<'a, Result<(), SinkError>> {
+        self.0.write(batch)
     }
 }
 
@@ -157,7 +179,7 @@ async fn a_stop_does_not_wait_for_a_target_that_is_away() {
 #[tokio::test]
 async fn a_call_without_an_answer_is_given_up_and_the_target_asked() {
     let (room, history, target) = (Room::new(), History::sample(), Target::new());
-    let handle = room.start(target.sink("memory"), Limits { answer_ms: 5, ..LIMITS });
+    let handle = room.start(Hasty(target.sink("memory")), LIMITS);
     handle.begin(&history.states[1]);
     arrived(&handle, 1).await;
     target.inject(Fault::Delay { before: 0, after: u32::MAX });
@@ -180,7 +202,7 @@ async fn a_target_ahead_of_a_state_that_was_put_back_is_made_like_it() {
     handle.caught_up();
     let mut reached = handle.reached();
     reached.wait_for(|reached| *reached == Some(Epoch(4))).await.unwrap();
-    assert_eq!(target.mark(), Some(Mark { state: RENEWED, epoch: Epoch(4) }));
+    assert_eq!(target.mark(), Some(history.mark(RENEWED, 4)));
     assert_eq!(target.contents(), contents_of(&history.states[4]));
 }
 

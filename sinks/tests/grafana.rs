@@ -217,9 +217,9 @@ fn rows(view: &'static View) -> Vec<Change> {
 async fn every_query_gives_rows() {
     let Some(mut database) = Database::new().await else { return };
     let views: Vec<&'static View> = VIEWS.iter().collect();
-    let to = Mark { state: 1, epoch: Epoch(1) };
+    let to = Mark { state: 1, epoch: Epoch(1), as_of: UtcMs(0) };
     let shown = views.iter().map(|view| (*view, rows(view))).collect();
-    let batch = Outgoing { from: None, to, as_of: UtcMs(0), views: shown };
+    let batch = Outgoing { from: None, to, views: shown };
     database.sink_of(&views).write(&batch).await.unwrap();
     let login = format!("{}_grafana", database.name);
     database.run(&format!("CREATE ROLE {login} LOGIN IN ROLE ionflux_reader")).await;

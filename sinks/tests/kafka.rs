@@ -23,6 +23,9 @@ use kafka_rig::{Cluster, PATIENCE};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
+/// The clock at every epoch of these tests.
+const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
+
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +96,7 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
         assert_eq!(mark.state, state);
         program.offer(8);
         program.settle().await;
-        assert_eq!(whole(&cluster, &history).await, Mark { state, epoch: Epoch(8) });
+        assert_eq!(whole(&cluster, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 1, "{cut} polls cut nothing");
             return;
@@ -119,7 +122,7 @@ async fn connections_cut_at_every_message_tear_nothing() {
         cluster.proxy.calm();
         whole(&cluster, &history).await;
         program.settle().await;
-        assert_eq!(whole(&cluster, &history).await, Mark { state, epoch: Epoch(6) });
+        assert_eq!(whole(&cluster, &history).await, history.mark(state, 6));
         if !struck {
             assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
             assert!(skipped >= 3, "{skipped} messages are too few");
@@ -151,7 +154,7 @@ async fn a_death_after_any_message_leaves_the_epoch_of_the_mark_to_the_heir() {
         let mut heir = Program::new(&history, state, cluster.sink_of(&VIEWS));
         heir.offer(8);
         heir.settle().await;
-        assert_eq!(whole(&cluster, &history).await, Mark { state, epoch: Epoch(8) });
+        assert_eq!(whole(&cluster, &history).await, history.mark(state, 8));
         if let Some(stepped) = stepped {
             assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
             assert!(spared >= 3, "{spared} messages are too few");
@@ -184,8 +187,7 @@ async fn an_answer_to_a_commit_that_is_lost_loses_and_doubles_nothing() {
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
     Outgoing {
         from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to) },
-        as_of: UtcMs(1_700_000_000_123),
+        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
         views: vec![(&SALES, vec![]), (&COUNTS, changes)],
     }
 }
@@ -216,7 +218,7 @@ async fn a_zombie_is_fenced_and_says_so() {
     let Some(cluster) = Cluster::new().await else { return };
     let (mut zombie, mut heir) = (cluster.sink_of(&VIEWS), cluster.sink_of(&VIEWS));
     zombie.write(&counts(None, 1, vec![change(None, row("a", 1))])).await.unwrap();
-    let held = Some(Mark { state: STATE, epoch: Epoch(1) });
+    let held = Some(Mark { state: STATE, epoch: Epoch(1), as_of: AS_OF });
     assert_eq!(zombie.resume().await.unwrap(), held);
     assert_eq!(heir.resume().await.unwrap(), held);
     let late = counts(Some(1), 2, vec![change(row("a", 1), row("a", 66))]);
@@ -224,7 +226,10 @@ async fn a_zombie_is_fenced_and_says_so() {
     assert!(error.passing() && error.to_string().contains("took over"), "{error}");
     heir.write(&counts(Some(1), 3, vec![change(row("a", 1), row("a", 3))])).await.unwrap();
     // Asked again the zombie knows where the target is, and has nothing to bring from there.
-    assert_eq!(zombie.resume().await.unwrap(), Some(Mark { state: STATE, epoch: Epoch(3) }));
+    assert_eq!(
+        zombie.resume().await.unwrap(),
+        Some(Mark { state: STATE, epoch: Epoch(3), as_of: AS_OF })
+    );
     zombie.write(&late).await.unwrap();
     let gap = zombie.write(&counts(Some(2), 4, vec![])).await.unwrap_err();
     assert!(gap.passing() && gap.to_string().contains("begins at 2"), "{gap}");

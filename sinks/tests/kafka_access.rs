@@ -17,11 +17,14 @@ use ionflux_sinks::kafka::{Access, KafkaConfig, Mechanism, Protocol, build};
 use ionflux_sinks::sink::{Mark, Outgoing};
 use kafka_rig::{Cluster, address};
 
+/// The clock at every epoch of these tests.
+const AS_OF: UtcMs = UtcMs(0);
+
 fn counts(from: Option<u64>, to: u64) -> Outgoing {
     let new = Some(Row(vec![Value::text("a"), Value::Int(1)]));
-    let to = Mark { state: 5, epoch: Epoch(to) };
+    let to = Mark { state: 5, epoch: Epoch(to), as_of: AS_OF };
     let views = vec![(&COUNTS, vec![Change { old: None, new }])];
-    Outgoing { from: from.map(Epoch), to, as_of: UtcMs(0), views }
+    Outgoing { from: from.map(Epoch), to, views }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

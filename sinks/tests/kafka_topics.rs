@@ -27,11 +27,14 @@ use ionflux_sinks::sink::{Mark, Outgoing};
 use kafka_rig::{Cluster, Seen};
 use serde_json::{Value as Json, json};
 
+/// The clock at every epoch of these tests.
+const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
+
 const STATE: u128 = 5;
 
 fn batch(from: Option<u64>, to: u64, views: Vec<(&'static View, Vec<Change>)>) -> Outgoing {
-    let to = Mark { state: STATE, epoch: Epoch(to) };
-    Outgoing { from: from.map(Epoch), to, as_of: UtcMs(1_700_000_000_123), views }
+    let to = Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF };
+    Outgoing { from: from.map(Epoch), to, views }
 }
 
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {

@@ -106,7 +106,7 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
         landed += u32::from(mark.epoch == Epoch(5));
         program.offer(8);
         program.settle().await;
-        assert_eq!(whole(&lake, &history).await, Mark { state, epoch: Epoch(8) });
+        assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 10, "{cut} polls cut nothing");
             assert!(landed >= 2, "the manifest landed before the answer");
@@ -131,7 +131,7 @@ async fn on_a_disk_a_write_that_is_given_up_may_land_late_and_tears_nothing() {
         let mut next = Program::new(&history, state, lake.sink_of(&VIEWS));
         next.offer(8);
         next.settle().await;
-        assert_eq!(whole(&lake, &history).await, Mark { state, epoch: Epoch(8) });
+        assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 5, "{cut} polls cut nothing");
             return;
@@ -164,10 +164,10 @@ async fn a_fault_at_every_call_tears_nothing() {
             lake.store.calm();
             whole(&lake, &history).await;
             program.settle().await;
-            assert_eq!(whole(&lake, &history).await, Mark { state, epoch: Epoch(6) });
+            assert_eq!(whole(&lake, &history).await, history.mark(state, 6));
             program.offer(8);
             program.settle().await;
-            assert_eq!(whole(&lake, &history).await, Mark { state, epoch: Epoch(8) });
+            assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
             if !struck {
                 assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
                 assert!(calls >= 10, "{calls} calls are too few");
@@ -235,6 +235,6 @@ async fn two_at_once_do_not_tear_an_epoch() {
         let (one, other) = (run(lake.sink_of(&VIEWS), 1), run(lake.sink_of(&VIEWS), 3));
         one.await.unwrap();
         other.await.unwrap();
-        assert_eq!(whole(&lake, &history).await, Mark { state: STATE, epoch: Epoch(30) });
+        assert_eq!(whole(&lake, &history).await, history.mark(STATE, 30));
     }
 }

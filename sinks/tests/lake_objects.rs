@@ -16,6 +16,9 @@ use lake_rig::Lake;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+/// The clock at every epoch of these tests.
+const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
+
 const STATE: u128 = 5;
 const HOUR_MS: u64 = 3_600_000;
 
@@ -48,8 +51,7 @@ static HOURS: View = View {
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
     Outgoing {
         from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to) },
-        as_of: UtcMs(1_700_000_000_123),
+        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
         views: vec![(&SALES, vec![]), (&COUNTS, changes)],
     }
 }

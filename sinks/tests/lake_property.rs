@@ -28,8 +28,8 @@ fn batch(history: &History, from: usize, to: usize, turn: usize) -> Outgoing {
         changes
     };
     let views = VIEWS.iter().map(|view| (*view, changes(view.name))).collect();
-    let to = Mark { state: STATE, epoch: after.upper };
-    Outgoing { from: Some(first.upper), to, as_of: after.as_of, views }
+    let to = Mark { state: STATE, epoch: after.upper, as_of: after.as_of };
+    Outgoing { from: Some(first.upper), to, views }
 }
 
 /// Everything at one epoch.
@@ -38,8 +38,8 @@ fn snapshot(history: &History, at: usize, state: u128) -> Outgoing {
     let new = |row| Change { old: None, new: Some(row) };
     let rows = |name| state_at.rows(name).unwrap().into_iter().map(new).collect();
     let views = VIEWS.iter().map(|view| (*view, rows(view.name))).collect();
-    let to = Mark { state, epoch: state_at.upper };
-    Outgoing { from: None, to, as_of: state_at.as_of, views }
+    let to = Mark { state, epoch: state_at.upper, as_of: state_at.as_of };
+    Outgoing { from: None, to, views }
 }
 
 async fn run(history: &History, steps: &[(usize, usize)]) {

@@ -57,9 +57,9 @@ async fn over_s3() {
         let row = Row(vec![Value::text(*key), Value::Int(1)]);
         Change { old: None, new: Some(row) }
     };
-    let to = Mark { state: 1, epoch: Epoch(1) };
+    let to = Mark { state: 1, epoch: Epoch(1), as_of: UtcMs(0) };
     let views = vec![(&COUNTS, keys.iter().map(new).collect())];
-    let batch = Outgoing { from: None, to, as_of: UtcMs(0), views };
+    let batch = Outgoing { from: None, to, views };
     lake.sink_of(&[&COUNTS]).write(&batch).await.unwrap();
     let contents = lake.contents_of(&[&COUNTS]).await;
     let held = contents["conformance_counts"].keys().map(|key| key[0].to_string());

@@ -23,6 +23,9 @@ use ionflux_sinks::sink::{Mark, Outgoing, Sink};
 use ionflux_sinks::timescale::TimescaleConfig;
 use timescale_rig::Database;
 
+/// The clock at every epoch of these tests.
+const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
+
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
         landed += u32::from(mark.epoch == Epoch(5));
         program.offer(8);
         program.settle().await;
-        assert_eq!(whole(&mut database, &history).await, Mark { state, epoch: Epoch(8) });
+        assert_eq!(whole(&mut database, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 5, "{cut} polls cut nothing");
             assert!(landed >= 1, "the last one landed");
@@ -149,7 +152,7 @@ async fn connections_cut_at_every_message_tear_nothing() {
         database.proxy.calm();
         whole(&mut database, &history).await;
         program.settle().await;
-        assert_eq!(whole(&mut database, &history).await, Mark { state, epoch: Epoch(6) });
+        assert_eq!(whole(&mut database, &history).await, history.mark(state, 6));
         if !struck {
             assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
             assert!(skipped >= 5, "{skipped} messages are too few");
@@ -182,7 +185,7 @@ async fn two_at_once_do_not_tear_an_epoch() {
     let (one, other) = (run(database.sink_of(&VIEWS), 1), run(database.sink_of(&VIEWS), 3));
     one.await.unwrap();
     other.await.unwrap();
-    assert_eq!(whole(&mut database, &history).await, Mark { state: STATE, epoch: Epoch(40) });
+    assert_eq!(whole(&mut database, &history).await, history.mark(STATE, 40));
     database.end().await;
 }
 
@@ -190,8 +193,7 @@ async fn two_at_once_do_not_tear_an_epoch() {
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
     Outgoing {
         from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to) },
-        as_of: UtcMs(1_700_000_000_123),
+        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
         views: vec![(&SALES, vec![]), (&COUNTS, changes)],
     }
 }

@@ -46,8 +46,8 @@ impl Told {
 
     async fn write(&mut self, from: Option<Epoch>, views: Vec<(&'static View, Vec<Change>)>) {
         self.epoch += 1;
-        let to = Mark { state: STATE, epoch: Epoch(self.epoch) };
-        self.sink.write(&Outgoing { from, to, as_of: UtcMs(0), views }).await.unwrap();
+        let to = Mark { state: STATE, epoch: Epoch(self.epoch), as_of: UtcMs(0) };
+        self.sink.write(&Outgoing { from, to, views }).await.unwrap();
     }
 
     async fn changes(&mut self, view: &'static View, changes: Vec<Change>) {

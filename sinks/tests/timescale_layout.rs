@@ -17,7 +17,7 @@ use ionflux_sinks::history::{COUNTS, SALES, VIEWS};
 use ionflux_sinks::sink::{Mark, Outgoing};
 use timescale_rig::{Database, texts};
 
-const MARK: Mark = Mark { state: 5, epoch: Epoch(1) };
+const MARK: Mark = Mark { state: 5, epoch: Epoch(1), as_of: UtcMs(0) };
 
 /// A view without a dataflow: only its schema and its rows matter here.
 const fn view(name: &'static str, version: u32, schema: &'static str) -> View {
@@ -83,7 +83,6 @@ fn snapshot(views: Vec<(&'static View, Vec<Row>)>) -> Outgoing {
     Outgoing {
         from: None,
         to: MARK,
-        as_of: UtcMs(0),
         views: views.into_iter().map(|(view, rows)| (view, changes(rows))).collect(),
     }
 }

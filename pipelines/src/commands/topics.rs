@@ -57,8 +57,8 @@ mod connected {
     use std::collections::{BTreeMap, BTreeSet};
 
     use ionflux_operators::list;
-    use ionflux_sinks::kafka;
-    use ionflux_sources::kafka::catalog::{self, Step, Topic, plan};
+    use ionflux_sinks::kafka::{self, KafkaConfig};
+    use ionflux_sources::kafka::catalog::{self, Step, Topic, Topics, plan};
     use ionflux_sources::kafka::connection::Connection;
     use ionflux_sources::kafka::provision::Admin;
 
@@ -74,31 +74,32 @@ mod connected {
         /// The section that names the cluster.
         section: &'static str,
         connection: Connection,
-        topics: catalog::Topics,
+        topics: Topics,
         delete: BTreeSet<String>,
+        /// Those of the same cluster that another section names.
+        others: BTreeSet<String>,
     }
 
     impl What {
         pub(super) fn execute(&self, apply: bool) -> Result<(), Failure> {
             let config = Config::read(&self.config)?;
             let secrets = Secrets::of(&config, &self.config)?;
-            let mut clusters: Vec<Wanted> =
-                self.catalogued(&config, &secrets)?.into_iter().collect();
-            if let Some(section) = &config.sinks.kafka {
-                let connection = of_sink(section, &secrets)?;
-                let topics = written(&kafka::topics(section, &list::views()));
-                match clusters
-                    .first_mut()
-                    .filter(|first| first.connection.brokers == section.brokers)
-                {
-                    Some(same) => same.topics.extend(topics),
-                    None => clusters.push(Wanted {
-                        section: "sinks.kafka",
-                        connection,
-                        topics,
-                        delete: BTreeSet::new(),
-                    }),
+            let sink = config.sinks.kafka.as_ref();
+            let written = sink.map_or_else(Topics::new, written);
+            let mut clusters = Vec::new();
+            clusters.extend(self.catalogued((&config, &secrets), &written)?);
+            if let Some(section) = sink {
+                let mut sinks = Wanted {
+                    section: "sinks.kafka",
+                    connection: of_sink(section, &secrets)?,
+                    topics: written,
+                    delete: BTreeSet::new(),
+                    others: BTreeSet::new(),
+                };
+                for catalogue in &mut clusters {
+                    catalogue.meet(&mut sinks);
                 }
+                clusters.push(sinks);
             }
             if clusters.is_empty() {
                 let problem = format!(
@@ -115,8 +116,8 @@ mod connected {
         /// The topics of the catalogue, on the cluster of the section `[kafka]`.
         fn catalogued(
             &self,
-            config: &Config,
-            secrets: &Secrets,
+            (config, secrets): (&Config, &Secrets),
+            written: &Topics,
         ) -> Result<Option<Wanted>, Failure> {
             let Some(kafka) = &config.kafka else {
                 if self.file.is_some() || !self.delete.is_empty() {
@@ -144,17 +145,21 @@ mod connected {
             let topics = catalog::topics(&text, &kafka.workspaces);
             let topics =
                 topics.map_err(|problem| Failure::usage(format!("{name}: {problem}"), ""))?;
-            let delete = catalog::named(&self.delete, &topics, &kafka.workspaces);
+            let mut named = topics.clone();
+            named.extend(written.clone());
+            let delete = catalog::named(&self.delete, &named, &kafka.workspaces);
             let delete = delete.map_err(|problem| {
                 Failure::usage(format!("--delete: {problem}"), "see `ionflux topics plan`")
             })?;
             let connection = kafka.connection(secrets)?;
-            Ok(Some(Wanted { section: "kafka", connection, topics, delete }))
+            let others = BTreeSet::new();
+            Ok(Some(Wanted { section: "kafka", connection, topics, delete, others }))
         }
     }
 
-    /// The topics that a sink writes.
-    fn written(topics: &[kafka::Wanted]) -> catalog::Topics {
+    /// The topics that the sink writes.
+    fn written(section: &KafkaConfig) -> Topics {
+        let topics = kafka::topics(section, &list::views());
         let named = topics.iter().map(|topic| {
             let settings = topic.settings().into_iter();
             let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -164,7 +169,20 @@ mod connected {
         named.collect()
     }
 
+    /// The brokers of an address, in whatever order it names them.
+    fn brokers(text: &str) -> BTreeSet<&str> {
+        text.split(',').map(str::trim).collect()
+    }
+
     impl Wanted {
+        /// Tells each of the other's topics, if they are of one cluster.
+        fn meet(&mut self, other: &mut Self) {
+            if brokers(&self.connection.brokers) == brokers(&other.connection.brokers) {
+                self.others.extend(other.topics.keys().cloned());
+                other.others.extend(self.topics.keys().cloned());
+            }
+        }
+
         fn execute(&self, apply: bool, titled: bool) -> Result<(), Failure> {
             let section = self.section;
             let failed = |problem: String| {
@@ -176,7 +194,8 @@ mod connected {
                 print(format!("[{section}]\n").as_bytes())?;
             }
             let admin = Admin::new(&self.connection).map_err(failed)?;
-            let steps = plan(&self.topics, &admin.topics().map_err(failed)?, &self.delete);
+            let mut steps = plan(&self.topics, &admin.topics().map_err(failed)?, &self.delete);
+            steps.retain(|step| !matches!(step, Step::Unknown(name) if self.others.contains(name)));
             let mut done = 0;
             for step in &steps {
                 print(format!("{step}\n").as_bytes())?;

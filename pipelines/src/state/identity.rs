@@ -3,12 +3,15 @@
 //! Invariant: two histories that count the same epoch differently never go by the same identity, so
 //! whoever counts epochs that are not in the journal renews it first.
 
-use std::fs;
-use std::io;
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use ionflux_operators::list;
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::{State, unusable, write_whole};
 use crate::failure::Failure;
@@ -17,8 +20,8 @@ use crate::failure::Failure;
 const FILE: &str = "ID";
 
 impl State {
-    /// The identity of this folder's epochs, as this release of the program counts them: another
-    /// release, or other definitions of views, may count the same epoch differently.
+    /// The identity of this folder's epochs, as this build of the program counts them: another one,
+    /// or other definitions of views, may count the same epoch differently.
     ///
     /// # Errors
     /// When it cannot be read, or there is none yet and it cannot be written.
@@ -32,7 +35,7 @@ impl State {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => self.renew()?,
             Err(cause) => return Err(unusable(&path, &cause)),
         };
-        Ok(counted_by(id))
+        counted_by(id)
     }
 
     /// Another identity from now on: every sink gets a snapshot when it is served next.
@@ -40,7 +43,7 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn renew_identity(&self) -> Result<u128, Failure> {
-        self.renew().map(counted_by)
+        self.renew().and_then(counted_by)
     }
 
     fn renew(&self) -> Result<Uuid, Failure> {
@@ -50,10 +53,32 @@ impl State {
     }
 }
 
-fn counted_by(id: Uuid) -> u128 {
-    let mut said = format!("{id} {}", env!("CARGO_PKG_VERSION"));
+fn counted_by(id: Uuid) -> Result<u128, Failure> {
+    let mut said = format!("{id} {:032x}", build()?);
     list::views().iter().for_each(|view| said += &format!(" {view:?}"));
-    xxh3_128(said.as_bytes())
+    Ok(xxh3_128(said.as_bytes()))
+}
+
+/// What tells this build of the program from any other, whatever either calls its version: a hash
+/// of the program's file.
+fn build() -> Result<u128, Failure> {
+    static BUILD: OnceLock<u128> = OnceLock::new();
+    if let Some(known) = BUILD.get() {
+        return Ok(*known);
+    }
+    let path = env::current_exe().map_err(|cause| unusable(Path::new("the program"), &cause))?;
+    let hash = || {
+        let (mut file, mut hash) = (File::open(&path)?, Xxh3::new());
+        let mut bytes = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut bytes)? {
+                0 => return Ok(hash.digest128()),
+                read => hash.update(&bytes[..read]),
+            }
+        }
+    };
+    let hash = hash().map_err(|cause| unusable(&path, &cause))?;
+    Ok(*BUILD.get_or_init(|| hash))
 }
 
 #[cfg(test)]

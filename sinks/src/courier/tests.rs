@@ -10,7 +10,13 @@ use ionflux_schemas::view::{Row, Value};
 const STATE: u128 = 1;
 
 fn mark(epoch: u64) -> Option<Mark> {
-    Some(Mark { state: STATE, epoch: Epoch(epoch) })
+    marked(STATE, epoch)
+}
+
+/// A mark of the sample's history.
+fn marked(state: u128, epoch: u64) -> Option<Mark> {
+    let as_of = UtcMs(epoch.saturating_sub(1) as i64 * 60_000);
+    Some(Mark { state, epoch: Epoch(epoch), as_of })
 }
 
 fn offer(courier: &mut Courier, history: &History, epochs: std::ops::Range<usize>) {
@@ -52,7 +58,7 @@ fn changes_leave_only_for_a_target_that_stands_where_they_begin() {
     check(mark(2), "2-6");
     check(mark(1), "all-6");
     check(None, "all-6");
-    check(Some(Mark { state: 9, epoch: Epoch(2) }), "all-6");
+    check(marked(9, 2), "all-6");
     check(mark(6), "nothing");
     check(mark(8), "nothing");
 }
@@ -87,13 +93,39 @@ fn a_target_beyond_all_history_gets_a_snapshot_of_the_renewed_state() {
     courier.begin(&history.states[2]);
     courier.resumed(mark(5));
     offer(&mut courier, &history, 2..4);
-    assert!(!courier.ahead(), "the journal may still hold epoch 5");
+    assert!(!courier.strayed(), "the journal may still hold epoch 5");
     courier.caught_up();
-    assert!(courier.ahead());
+    assert!(courier.strayed());
     courier.renew(9);
-    assert!(!courier.ahead() && courier.owing());
+    assert!(!courier.strayed() && courier.owing());
     let batch = courier.next().unwrap();
-    assert_eq!((batch.from, batch.to), (None, Mark { state: 9, epoch: Epoch(4) }));
+    assert_eq!((batch.from, batch.to), (None, marked(9, 4).unwrap()));
+}
+
+#[test]
+fn a_target_of_another_history_gets_a_snapshot_of_the_renewed_state() {
+    let history = History::sample();
+    // The same numbers at other times: where changes begin, where they end, and behind that.
+    for (epoch, told_at) in [(2, 0), (2, 2), (4, 2), (4, 4)] {
+        let held = mark(epoch).map(|mark| Mark { as_of: UtcMs(mark.as_of.0 + 1), ..mark });
+        let mut courier = Courier::new(STATE);
+        courier.begin(&history.states[2]);
+        for at in 2..4 {
+            if told_at == at {
+                courier.resumed(held);
+            }
+            offer(&mut courier, &history, at..at + 1);
+        }
+        if !(2..4).contains(&told_at) {
+            courier.resumed(held);
+        }
+        assert!(courier.strayed(), "{epoch}, told at {told_at}");
+        assert_eq!(next(&mut courier), "nothing");
+        courier.renew(9);
+        assert!(!courier.strayed());
+        offer(&mut courier, &history, 4..5);
+        assert_eq!(next(&mut courier), "all-5");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(super) async fn pour(
     pieces: Sender<Piece>,
 ) -> Result<(), SinkError> {
     let mut flow = Flow { chunk: Chunk::default(), pieces };
-    let moment = Moment { epoch: batch.to.epoch, as_of: batch.as_of };
+    let moment = Moment { epoch: batch.to.epoch, as_of: batch.to.as_of };
     for (view, changes) in &batch.views {
         let found = encoders.iter().position(|encoder| encoder.view == *view);
         let topic = found.ok_or_else(|| {

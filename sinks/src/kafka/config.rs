@@ -12,6 +12,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::registry::SchemaIds;
+use crate::sink::{ANSWER_S, check_answer_s};
 
 /// The most partitions that one topic is given.
 const PARTITIONS_MAX: i32 = 1_000;
@@ -49,6 +50,9 @@ pub struct KafkaConfig {
     pub create_topics: bool,
     /// How many partitions a topic gets that is made.
     pub partitions: i32,
+    /// How long a batch may take, in seconds, before it is aborted and tried again. It is one
+    /// transaction: brokers take 900 unless their `transaction.max.timeout.ms` says otherwise.
+    pub answer_s: u32,
 }
 
 impl Default for KafkaConfig {
@@ -66,6 +70,7 @@ impl Default for KafkaConfig {
             outputs: false,
             create_topics: true,
             partitions: 6,
+            answer_s: ANSWER_S,
         }
     }
 }
@@ -180,6 +185,7 @@ impl KafkaConfig {
             let problem = "is not 1 to 128 letters, digits, dots, dashes and underscores";
             return Err(wrong("topic_prefix", problem));
         }
+        check_answer_s(self.answer_s).map_err(|problem| wrong("answer_s", problem))?;
         if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             return Err(wrong("partitions", format!("is not 1 to {PARTITIONS_MAX}")));
         }

@@ -45,9 +45,10 @@ pub(super) fn layout<'a>(
 }
 
 /// The value of the record.
-pub(super) fn written(to: &Mark, as_of: UtcMs, layout: &str) -> Vec<u8> {
+pub(super) fn written(to: &Mark, layout: &str) -> Vec<u8> {
     let state = format!("{:032x}", to.state);
-    let mark = Written { state, epoch: to.epoch.0, as_of_ms: as_of.0, layout: layout.to_owned() };
+    let mark =
+        Written { state, epoch: to.epoch.0, as_of_ms: to.as_of.0, layout: layout.to_owned() };
     // Texts and numbers are always JSON.
     serde_json::to_vec(&mark).unwrap_or_default()
 }
@@ -62,7 +63,11 @@ pub(super) fn read(value: &[u8], layout: &str) -> Result<Option<Mark>, SinkError
     };
     let mark: Written = serde_json::from_slice(value).map_err(|_| strange())?;
     let state = u128::from_str_radix(&mark.state, 16).map_err(|_| strange())?;
-    Ok((mark.layout == layout).then_some(Mark { state, epoch: Epoch(mark.epoch) }))
+    Ok((mark.layout == layout).then_some(Mark {
+        state,
+        epoch: Epoch(mark.epoch),
+        as_of: UtcMs(mark.as_of_ms),
+    }))
 }
 
 #[cfg(test)]
@@ -80,8 +85,8 @@ mod tests {
         assert_ne!(ours, of(&avro, &[(&SALES, 6), (&COUNTS, 6)]));
         assert_ne!(ours, of(&json, &[(&SALES, 6), (&COUNTS, 7)]));
         assert_ne!(ours, of(&json, &[(&SALES, 6)]));
-        let mark = Mark { state: u128::MAX - 1, epoch: Epoch(9) };
-        let value = written(&mark, UtcMs(5), &ours);
+        let mark = Mark { state: u128::MAX - 1, epoch: Epoch(9), as_of: UtcMs(5) };
+        let value = written(&mark, &ours);
         assert_eq!(read(&value, &ours).unwrap(), Some(mark));
         assert_eq!(read(&value, "other").unwrap(), None);
         assert!(!read(b"{}", &ours).unwrap_err().passing());

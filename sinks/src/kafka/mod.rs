@@ -36,6 +36,7 @@ mod session;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ionflux_schemas::view::View;
 use rdkafka::ClientConfig;
@@ -156,6 +157,10 @@ impl Kafka {
 impl Sink for Kafka {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_secs(self.settings.config.answer_s.into())
     }
 
     fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {

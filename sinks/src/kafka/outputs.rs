@@ -122,7 +122,7 @@ impl Outputs {
         encoders: &[Encoder],
         chunk: &mut Chunk,
     ) -> Result<(), SinkError> {
-        let as_of = batch.as_of.to_string();
+        let as_of = batch.to.as_of.to_string();
         let mut teller = Teller { outputs: self, batch, as_of, topic: encoders.len(), chunk };
         let mut runs = Runs::new();
         for (view, changes) in &batch.views {
@@ -348,8 +348,7 @@ mod tests {
         let row = |xp| Some(Row(vec![Value::text("w"), Value::text("u"), Value::Int(xp)]));
         let batch = Outgoing {
             from: Some(Epoch(1)),
-            to: Mark { state: 3, epoch: Epoch(2) },
-            as_of: UtcMs(0),
+            to: Mark { state: 3, epoch: Epoch(2), as_of: UtcMs(0) },
             views: vec![(&XP, vec![Change { old: row(1), new: row(2) }])],
         };
         let encoders = [Encoder::new(&XP, &KafkaConfig::default(), None).unwrap()];

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::thread;
 
-use ionflux_schemas::time::Epoch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
 use super::chunk;
 use super::worker::{Job, Pens, Worker};
 use crate::error::SinkError;
-use crate::sink::{Mark, Outgoing};
+use crate::sink::{Mark, Outgoing, Step};
 
 /// Pieces that wait for the thread.
 const PIECES_MAX: usize = 4;
@@ -52,21 +51,14 @@ impl Session {
 
     /// Makes a batch visible, if it begins where the target is.
     pub(super) async fn write(&mut self, batch: &Outgoing) -> Result<(), SinkError> {
-        let ours = self.held.filter(|held| held.state == batch.to.state).map(|held| held.epoch);
-        if ours.is_some_and(|held| held >= batch.to.epoch) {
+        let step = batch.at(self.held).map_err(|error| error.within("Kafka"))?;
+        if step == Step::Done {
             return Ok(());
-        }
-        if batch.from.is_some() && batch.from != ours {
-            return Err(gap(batch.from, ours));
-        }
-        if batch.from.is_some_and(|from| from >= batch.to.epoch) {
-            let what = format!("Kafka: a batch ends at its begin {}", batch.to.epoch);
-            return Err(SinkError::permanent(what));
         }
         let (pieces, taken) = mpsc::channel(PIECES_MAX);
         let (answer, told) = oneshot::channel();
-        let (whole, to, as_of) = (batch.from.is_none(), batch.to, batch.as_of);
-        let job = Job { whole, to, as_of, pieces: taken, answer };
+        let (whole, to) = (batch.from.is_none(), batch.to);
+        let job = Job { whole, to, pieces: taken, answer };
         self.jobs.send(job).await.map_err(|_| ended())?;
         let Pens { encoders, outputs } = &*self.pens;
         chunk::pour(batch, encoders, outputs.as_ref(), pieces).await?;
@@ -78,11 +70,4 @@ impl Session {
 
 fn ended() -> SinkError {
     SinkError::transient("Kafka: the session ended")
-}
-
-fn gap(from: Option<Epoch>, held: Option<Epoch>) -> SinkError {
-    let shown =
-        |epoch: Option<Epoch>| epoch.map_or("nothing".to_owned(), |epoch| epoch.to_string());
-    let (from, held) = (shown(from), shown(held));
-    SinkError::transient(format!("Kafka: a batch begins at {from}, the target holds {held}"))
 }

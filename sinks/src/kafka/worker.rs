@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ionflux_schemas::time::UtcMs;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -34,9 +33,6 @@ pub const BATCHING: [(&str, &str); 5] = [
     ("queue.buffering.max.messages", "200000"),
     ("queue.buffering.max.kbytes", "65536"),
 ];
-/// After this the broker aborts a transaction that nobody ends, so that readers go on. A snapshot
-/// has to be sent within it.
-const TRANSACTION_MS: &str = "300000";
 /// How long the fencing of those before may take.
 const FENCE_MAX: Duration = Duration::from_secs(30);
 /// How long the records of a batch may take to arrive, and again its commit.
@@ -51,7 +47,6 @@ pub(super) struct Job {
     /// Whether it replaces everything.
     pub(super) whole: bool,
     pub(super) to: Mark,
-    pub(super) as_of: UtcMs,
     pub(super) pieces: mpsc::Receiver<Piece>,
     pub(super) answer: oneshot::Sender<Result<(), SinkError>>,
 }
@@ -193,7 +188,7 @@ impl Worker {
                 None => return Err(SinkError::transient("Kafka: the batch was given up")),
             }
         }
-        let moment = Moment { epoch: job.to.epoch, as_of: job.as_of };
+        let moment = Moment { epoch: job.to.epoch, as_of: job.to.as_of };
         for (at, held) in held.iter().enumerate() {
             let encoder = &self.pens.encoders[at];
             let farewell = encoder.farewell(moment)?;
@@ -205,14 +200,14 @@ impl Worker {
                 self.put(place, (key, None), Some(&headers[at]))?;
             }
         }
-        let mark = mark::written(&job.to, job.as_of, &self.layout);
+        let mark = mark::written(&job.to, &self.layout);
         let place = Place { topic: &self.settings.marks(), partition: 0 };
         self.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
     }
 
     /// The headers of each topic's records.
     fn headers(&self, job: &Job) -> Vec<OwnedHeaders> {
-        let (epoch, as_of) = (job.to.epoch.to_string(), job.as_of.to_string());
+        let (epoch, as_of) = (job.to.epoch.to_string(), job.to.as_of.to_string());
         let of = |version: Option<u32>| {
             let version = version.map(|version| version.to_string());
             let headers = OwnedHeaders::new_with_capacity(3);
@@ -309,7 +304,9 @@ impl Settings {
         let heard = Heard::default();
         let mut config = client.clone();
         config.set("transactional.id", self.transactional_id()).set("acks", "all");
-        config.set("enable.idempotence", "true").set("transaction.timeout.ms", TRANSACTION_MS);
+        // After this the broker aborts a transaction that nobody ends, so that readers go on.
+        let timeout_ms = (u64::from(self.config.answer_s) * 1_000).to_string();
+        config.set("enable.idempotence", "true").set("transaction.timeout.ms", timeout_ms);
         for (name, value) in BATCHING {
             config.set(name, value);
         }

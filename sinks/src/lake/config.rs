@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::files::columnar::zstd;
+use crate::sink::{ANSWER_S, check_answer_s};
 
 const URL_BYTES_MAX: usize = 1_024;
 /// Fewer would take a file from whoever reads the epoch before.
@@ -29,6 +30,9 @@ pub struct LakeConfig {
     /// How many manifests, and with them epochs, stay readable at least; none goes before an hour
     /// has passed since the next.
     pub keep_manifests: u32,
+    /// How long a batch may take, in seconds, before it counts as unanswered and is tried again: a
+    /// first snapshot of millions of rows takes minutes.
+    pub answer_s: u32,
 }
 
 /// How Parquet pages are compressed.
@@ -52,7 +56,12 @@ impl Pages {
 
 impl Default for LakeConfig {
     fn default() -> Self {
-        Self { url: String::new(), compression: Pages::Zstd, keep_manifests: 64 }
+        Self {
+            url: String::new(),
+            compression: Pages::Zstd,
+            keep_manifests: 64,
+            answer_s: ANSWER_S,
+        }
     }
 }
 
@@ -86,7 +95,7 @@ impl LakeConfig {
             let problem = format!("is not between {KEEP_MIN} and {KEEP_MAX}");
             return Err(wrong("keep_manifests", problem));
         }
-        Ok(())
+        check_answer_s(self.answer_s).map_err(|problem| wrong("answer_s", problem))
     }
 }
 

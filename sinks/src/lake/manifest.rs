@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ionflux_schemas::time::Epoch;
+use ionflux_schemas::time::{Epoch, UtcMs, Zone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +183,7 @@ impl Manifest {
             previous: head.whole.as_ref().map(|whole| whole.manifest.sequence),
             state: format!("{:032x}", batch.to.state),
             epoch: batch.to.epoch.0,
-            as_of: batch.as_of.to_string(),
+            as_of: batch.to.as_of.to_string(),
             views,
             dropped: Vec::new(),
         }
@@ -192,7 +192,8 @@ impl Manifest {
     /// How far the lake is.
     pub(super) fn mark(&self) -> Option<Mark> {
         let state = u128::from_str_radix(&self.state, 16).ok()?;
-        Some(Mark { state, epoch: Epoch(self.epoch) })
+        let as_of = UtcMs::parse(&self.as_of, &Zone::UTC).ok()?;
+        Some(Mark { state, epoch: Epoch(self.epoch), as_of })
     }
 
     /// A view of it.

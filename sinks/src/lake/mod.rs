@@ -51,6 +51,7 @@ struct Lake {
     tables: Vec<Table>,
     compression: Compression,
     keep: usize,
+    answer_s: u32,
     /// What the lake held when it was last asked. Taken while a write is under way, so that after
     /// one that is given up the lake is asked.
     head: Option<Head>,
@@ -107,6 +108,7 @@ impl Lake {
             tables: tables?,
             compression: config.compression.codec(),
             keep: config.keep_manifests as usize,
+            answer_s: config.answer_s,
             head: None,
             distrust: false,
             dropped: Dropped::new(),
@@ -156,6 +158,10 @@ impl Lake {
 impl Sink for Lake {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_secs(self.answer_s.into())
     }
 
     fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {

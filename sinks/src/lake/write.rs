@@ -13,7 +13,7 @@ use super::manifest::{self, Files, Head, Live, Manifest, Part, Shown, Whole};
 use super::place::{Place, Table, sha256};
 use super::{Lake, sweep};
 use crate::error::SinkError;
-use crate::sink::Outgoing;
+use crate::sink::{Outgoing, Step as Stand};
 
 /// Files on their way at the same time.
 const PUTS_MAX: usize = 16;
@@ -39,20 +39,12 @@ struct Step<'a> {
 
 /// Makes a batch the newest epoch.
 pub(super) async fn write(lake: &mut Lake, head: Head, batch: &Outgoing) -> Result<(), SinkError> {
-    let ours = head.mark().filter(|mark| mark.state == batch.to.state).map(|mark| mark.epoch);
+    // What cannot be gone on from counts as nothing.
     let fits = head.fits(&lake.tables)? && !lake.distrust;
-    if ours.is_some_and(|epoch| epoch >= batch.to.epoch) && fits {
+    let held = head.mark().filter(|_| fits);
+    if batch.at(held).map_err(|error| error.within("lake"))? == Stand::Done {
         lake.head = Some(head);
         return Ok(());
-    }
-    if let Some(from) = batch.from {
-        if from >= batch.to.epoch {
-            return Err(SinkError::permanent("lake: a batch ends at or before its begin"));
-        }
-        if ours != Some(from) || !fits {
-            let what = "lake: the lake does not stand where the batch begins";
-            return Err(SinkError::transient(what));
-        }
     }
     let known = |name| lake.tables.iter().any(|table| table.view.name == name);
     if let Some((view, _)) = batch.views.iter().find(|(view, _)| !known(view.name)) {

@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ionflux_schemas::snapshot::Snapshot;
-use ionflux_schemas::time::Epoch;
 use ionflux_schemas::view::{Row, Value, View};
 
 pub use self::fault::Fault;
 use self::fault::{Call, Faults, Polls};
 use self::table::Tables;
 use crate::error::SinkError;
-use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
+use crate::sink::{BoxFuture, Mark, Outgoing, Sink, Step};
 
 /// Rows by view, and in a view by the values of the primary key.
 pub type Contents = BTreeMap<&'static str, BTreeMap<Vec<Value>, Row>>;
@@ -112,32 +111,16 @@ pub fn contents_of(snapshot: &Snapshot) -> Contents {
 
 impl Inner {
     fn write(&mut self, batch: &Outgoing) -> Result<(), SinkError> {
-        let ours = self.mark.filter(|mark| mark.state == batch.to.state).map(|mark| mark.epoch);
-        if ours.is_some_and(|epoch| epoch >= batch.to.epoch) {
+        // No write lands late in memory, so that a gap is a bug upstream.
+        let step = batch.at(self.mark).map_err(|gap| SinkError::permanent(gap.to_string()))?;
+        if step == Step::Done {
             return Ok(());
-        }
-        if batch.from.is_some() && batch.from != ours {
-            return Err(gap(batch.from, ours));
-        }
-        if batch.from.is_some_and(|from| from >= batch.to.epoch) {
-            return Err(SinkError::permanent(format!(
-                "a batch ends at its begin {}",
-                batch.to.epoch
-            )));
         }
         self.tables.apply(batch)?;
         self.mark = Some(batch.to);
         self.writes += 1;
         Ok(())
     }
-}
-
-/// No write lands late in memory, so a gap is a bug upstream and not a reason to ask again.
-fn gap(from: Option<Epoch>, held: Option<Epoch>) -> SinkError {
-    let shown =
-        |epoch: Option<Epoch>| epoch.map_or("nothing".to_owned(), |epoch| epoch.to_string());
-    let (from, held) = (shown(from), shown(held));
-    SinkError::permanent(format!("a batch begins at {from}, the target holds {held}"))
 }
 
 impl Memory {

@@ -11,6 +11,8 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
 
+use crate::sink::{ANSWER_S, check_answer_s};
+
 /// The most days that an option may say: a century.
 const DAYS_MAX: u32 = 36_500;
 const NAME_BYTES_MAX: usize = 128;
@@ -48,6 +50,9 @@ pub struct TimescaleConfig {
     /// After how many days rows of a hypertable are kept no more; 0 for never. Rows older than that
     /// do not come, and go when they change; the others go with their chunk. Totals of days stay.
     pub retention_days: u32,
+    /// How long a batch may take, in seconds, before it counts as unanswered and is tried again: a
+    /// first snapshot of millions of rows takes minutes.
+    pub answer_s: u32,
 }
 
 impl Default for TimescaleConfig {
@@ -57,6 +62,7 @@ impl Default for TimescaleConfig {
             hypertables: true,
             columnstore_after_days: 30,
             retention_days: 0,
+            answer_s: ANSWER_S,
         }
     }
 }
@@ -89,6 +95,7 @@ impl TimescaleConfig {
                 "is no name of a variable, such as IONFLUX_POSTGRES_URL",
             ));
         }
+        check_answer_s(self.answer_s).map_err(|problem| wrong("answer_s", problem))?;
         for (option, days) in [
             ("columnstore_after_days", self.columnstore_after_days),
             ("retention_days", self.retention_days),

@@ -172,7 +172,12 @@ mod tests {
                  true, timescaledb.segmentby = 'workspace_id', timescaledb.orderby = 'day DESC')",
             ]
         );
-        let options = Options { hypertables: true, columnstore_after_days: 7, retention_days: 90 };
+        let options = Options {
+            hypertables: true,
+            columnstore_after_days: 7,
+            retention_days: 90,
+            answer_s: 300,
+        };
         assert_eq!(
             policies(&table, &options),
             [

@@ -16,6 +16,7 @@ pub(super) struct Options {
     pub(super) hypertables: bool,
     pub(super) columnstore_after_days: u32,
     pub(super) retention_days: u32,
+    pub(super) answer_s: u32,
 }
 
 /// What an object is, which decides how it goes.

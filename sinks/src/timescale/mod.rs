@@ -28,6 +28,8 @@ mod diff;
 mod text;
 mod write;
 
+use std::time::Duration;
+
 use ionflux_schemas::view::View;
 
 use self::config::Address;
@@ -71,6 +73,7 @@ pub fn build(
             hypertables: config.hypertables,
             columnstore_after_days: config.columnstore_after_days,
             retention_days: config.retention_days,
+            answer_s: config.answer_s,
         },
         session: None,
     }))
@@ -109,6 +112,10 @@ impl Timescale {
 impl Sink for Timescale {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_secs(self.options.answer_s.into())
     }
 
     fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ionflux_schemas::time::Epoch;
+use ionflux_schemas::time::{Epoch, UtcMs};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ const CONNECT_MS: u64 = 10_000;
 /// What every connection is told: waits that end before the driver gives up on an answer, a server
 /// that soon sees that nobody is there any more, and names that are what they look like.
 const SETUP: &str = "SET search_path TO pg_catalog; SET lock_timeout TO '10s'; \
-     SET statement_timeout TO '280s'; SET idle_in_transaction_session_timeout TO '60s'; \
+     SET idle_in_transaction_session_timeout TO '60s'; \
      SET synchronous_commit TO on; SET client_min_messages TO warning; \
      SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; \
      SET tcp_keepalives_count TO 3; SET row_security TO on";
@@ -45,8 +45,8 @@ const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load',
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
 /// The target's mark, once no write that was given up can still change it: that one holds the row.
-const ASK: &str =
-    "SELECT state::text, epoch::text, layout FROM ionflux.sink_mark WHERE one FOR UPDATE";
+const ASK: &str = "SELECT state::text, epoch::text, (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
+     FROM ionflux.sink_mark WHERE one FOR UPDATE";
 
 /// A connection.
 pub(super) struct Session {
@@ -83,6 +83,9 @@ impl Session {
         let layout = Arc::new(Layout::new(&[], options, Extension::Absent));
         let mut session = Self { connection, layout, staged: false };
         session.run("set up", SETUP).await?;
+        // The server gives up a little before the program does, so that it says so itself.
+        let limit = options.answer_s - options.answer_s / 15;
+        session.run("set up", &format!("SET statement_timeout TO '{limit}s'")).await?;
         session.try_run(WATCH_CLIENT).await?;
         let extension = session.extension(options.hypertables).await?;
         let layout = Arc::new(Layout::new(tables, options, extension));
@@ -126,15 +129,16 @@ impl Session {
     fn held(&self, rows: Vec<Vec<Option<String>>>) -> Result<Held, SinkError> {
         let lost = || SinkError::transient("PostgreSQL: the row of ionflux.sink_mark is gone");
         let row = rows.into_iter().next().ok_or_else(lost)?;
-        let Ok([state, epoch, layout]) = <[Option<String>; 3]>::try_from(row) else {
+        let Ok([state, epoch, as_of, layout]) = <[Option<String>; 4]>::try_from(row) else {
             return Err(lost());
         };
-        let mark = match (state, epoch) {
-            (Some(state), Some(epoch)) => {
+        let mark = match (state, epoch, as_of) {
+            (Some(state), Some(epoch), Some(as_of)) => {
                 let state = u128::from_str_radix(&state.replace('-', ""), 16);
-                let (state, epoch) =
-                    (state.map_err(|_| lost())?, epoch.parse().map_err(|_| lost())?);
-                Some(Mark { state, epoch: Epoch(epoch) })
+                let state = state.map_err(|_| lost())?;
+                let epoch = epoch.parse().map_err(|_| lost())?;
+                let as_of = as_of.parse().map_err(|_| lost())?;
+                Some(Mark { state, epoch: Epoch(epoch), as_of: UtcMs(as_of) })
             }
             _ => None,
         };

@@ -12,7 +12,7 @@
 //! What the program knows of a table decides which way a row goes, for that is fastest. Where the
 //! table is otherwise (somebody else was at it), the same batch goes again by a way that fits any.
 
-use ionflux_schemas::time::{Epoch, UtcMs};
+use ionflux_schemas::time::UtcMs;
 use ionflux_schemas::view::Row;
 
 use super::binary::Encoder;
@@ -22,7 +22,7 @@ use super::layout::Layout;
 use super::session::Session;
 use super::table::Table;
 use crate::error::SinkError;
-use crate::sink::{Mark, Outgoing};
+use crate::sink::{Mark, Outgoing, Step};
 
 /// How much goes to the server at a time, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -98,19 +98,11 @@ async fn step(
         let what = "PostgreSQL: another program changed the schema ionflux";
         return Err(SinkError::transient(what).into());
     }
-    let ours = held.mark.filter(|mark| mark.state == batch.to.state).map(|mark| mark.epoch);
-    if ours.is_some_and(|epoch| epoch >= batch.to.epoch) {
+    if batch.at(held.mark).map_err(|error| error.within("PostgreSQL"))? == Step::Done {
         session.run("roll back", "ROLLBACK").await?;
         return Ok(());
     }
-    if batch.from.is_some() && batch.from != ours {
-        return Err(gap(batch.from, ours).into());
-    }
-    if batch.from.is_some_and(|from| from >= batch.to.epoch) {
-        let what = format!("PostgreSQL: a batch ends at its begin {}", batch.to.epoch);
-        return Err(SinkError::permanent(what).into());
-    }
-    let mark = mark(&batch.to, batch.as_of)?;
+    let mark = mark(&batch.to)?;
     for diff in diffs {
         match batch.from {
             Some(_) => change(session, diff, trust).await?,
@@ -121,15 +113,8 @@ async fn step(
     Ok(())
 }
 
-fn gap(from: Option<Epoch>, held: Option<Epoch>) -> SinkError {
-    let shown =
-        |epoch: Option<Epoch>| epoch.map_or("nothing".to_owned(), |epoch| epoch.to_string());
-    let (from, held) = (shown(from), shown(held));
-    SinkError::transient(format!("PostgreSQL: a batch begins at {from}, the target holds {held}"))
-}
-
 /// Sets the mark and commits. All in it are numbers.
-fn mark(to: &Mark, as_of: UtcMs) -> Result<String, SinkError> {
+fn mark(to: &Mark) -> Result<String, SinkError> {
     let epoch = i64::try_from(to.epoch.0);
     let epoch =
         epoch.map_err(|_| SinkError::permanent("PostgreSQL: the epoch is beyond a bigint"))?;
@@ -137,7 +122,7 @@ fn mark(to: &Mark, as_of: UtcMs) -> Result<String, SinkError> {
         "UPDATE ionflux.sink_mark SET state = '{:032x}', epoch = {epoch}, \
          as_of = timestamptz 'epoch' + {} * interval '1 millisecond', \
          written_at = clock_timestamp() WHERE one; COMMIT",
-        to.state, as_of.0
+        to.state, to.as_of.0
     ))
 }
 
