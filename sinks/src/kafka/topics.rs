@@ -84,8 +84,8 @@ impl Admin {
         Ok(Self { client, runtime, options, heard })
     }
 
-    /// Makes topics and waits until they are there; one that somebody else makes at the same time is
-    /// as good.
+    /// Makes topics and waits until they are there; one that somebody else makes at the same time
+    /// is as good.
     pub(super) fn make(&self, wanted: &[&Wanted], reader: &Reader) -> Result<(), SinkError> {
         if wanted.is_empty() {
             return Ok(());
