@@ -211,6 +211,46 @@ async fn the_columnstore_gives_way_to_a_slow_reader_and_lets_nobody_wait_long() 
 }
 
 #[tokio::test]
+async fn changes_leave_the_columnstore_of_other_times_alone() {
+    let Some(mut database) = Database::with_timescale().await else { return };
+    let day = today(&mut database).await;
+    let now = i64::from(day) * 24;
+    let old = [now - 24 * 400, now - 24 * 200];
+    let sales = come([day - 400, day - 200, day - 1, day].map(|day| sale(day, 1)));
+    let hours = come([old[0], old[1], now - 1, now].map(|at| hour("a", at, 1)));
+    let views = [&SALES, &HOURLY];
+    let rows = vec![(&SALES, sales), (&HOURLY, hours)];
+    let mut told = Told::snapshot(database.sink_of(&views), rows).await;
+    database.quiet().await;
+    database.compress().await;
+    let states = "SELECT status::text FROM _timescaledb_catalog.chunk WHERE hypertable_id IN \
+                  (SELECT id FROM _timescaledb_catalog.hypertable WHERE schema_name = 'ionflux') \
+                  AND status <> 1";
+    assert!(database.texts(states).await.is_empty(), "all is in the columnstore");
+    let sales =
+        vec![change(Some(sale(day - 1, 1)), None), change(Some(sale(day, 1)), Some(sale(day, 2)))];
+    told.changes(&SALES, sales).await;
+    let hours = vec![
+        change(Some(hour("a", now - 1, 1)), None),
+        change(Some(hour("a", now, 1)), Some(hour("a", now, 2))),
+    ];
+    told.changes(&HOURLY, hours).await;
+    let touched = database.texts(states).await.len();
+    assert!((2..=4).contains(&touched), "{touched} chunks");
+    // Both ends at once, and nothing between.
+    let both = [day - 400, day].map(|at| {
+        let before = if at == day { 2 } else { 1 };
+        change(Some(sale(at, before)), Some(sale(at, 3)))
+    });
+    told.changes(&SALES, both.to_vec()).await;
+    assert_eq!(database.texts(states).await.len(), touched + 1);
+    let expected = [(day - 400, 3), (day - 200, 1), (day, 3)];
+    let expected: Vec<String> = expected.iter().map(|(day, n)| format!("{day} {n}")).collect();
+    assert_eq!(database.texts(HELD).await, expected);
+    database.end().await;
+}
+
+#[tokio::test]
 async fn rows_older_than_what_is_kept_do_not_come_back() {
     let Some(mut database) = Database::with_timescale().await else { return };
     let day = today(&mut database).await;

@@ -8,8 +8,14 @@
 //! A transaction of a reader that sees what was before (`REPEATABLE READ`) misses the rows of a
 //! chunk that went to the columnstore after it began; single statements miss nothing.
 
+use std::collections::BTreeMap;
+
+use ionflux_schemas::avro::ColumnKind;
+use ionflux_schemas::time::{Day, UtcMs};
+use ionflux_schemas::view::{Row, Value};
+
 use super::layout::Options;
-use super::table::{Table, literal};
+use super::table::{Table, literal, quoted};
 
 /// The first version whose columnstore takes updates and has these names.
 const VERSION_MIN: (u32, u32) = (2, 18);
@@ -20,6 +26,8 @@ const POLICIES_WAIT: &str = "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER
      SET lock_timeout TO ''2s''', current_database()); END $$";
 /// The time one chunk holds: some ten thousand shops' days fit well into memory.
 const CHUNK: &str = "30 days";
+const CHUNK_DAYS: i64 = 30;
+const DAY_MS: i64 = 86_400_000;
 
 /// The extension where it is installed, in a form that can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +86,41 @@ pub(super) fn definition(table: &Table) -> Vec<String> {
             literal(&order.join(", "))
         ),
     ]
+}
+
+/// Conditions on `t` that hold for one row each, by spans of time no longer than a chunk. A join
+/// alone would take every row of the table out of the columnstore; this names the chunks it means.
+pub(super) fn spans<'r>(
+    table: &Table,
+    extension: Extension,
+    rows: impl Iterator<Item = &'r Row>,
+) -> Vec<String> {
+    let place = table.time_place().filter(|_| extension == Extension::Present);
+    let Some(place) = place else { return vec!["true".to_owned()] };
+    let mut spans: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for row in rows {
+        // In days since 1970 or in milliseconds.
+        let (at, of_chunk) = match row.0[place] {
+            Value::Day(Day(day)) => (i64::from(day), CHUNK_DAYS),
+            Value::Instant(UtcMs(at)) => (at, CHUNK_DAYS * DAY_MS),
+            _ => continue,
+        };
+        let span = spans.entry(at.div_euclid(of_chunk)).or_insert((at, at));
+        *span = (span.0.min(at), span.1.max(at));
+    }
+    let column = table.column(place);
+    let name = quoted(&column.name);
+    let condition = |(from, to): &(i64, i64)| match column.kind {
+        ColumnKind::Day => {
+            let day = "date '1970-01-01'";
+            format!("t.{name} BETWEEN {day} + {from} AND {day} + {to}")
+        }
+        _ => {
+            let (from, to) = (from.div_euclid(1000), to.div_euclid(1000) + 1);
+            format!("t.{name} BETWEEN to_timestamp({from}) AND to_timestamp({to})")
+        }
+    };
+    spans.values().map(condition).collect()
 }
 
 /// Sets when chunks go to the columnstore and when they go for good.
@@ -158,6 +201,22 @@ mod tests {
         assert_eq!(Extension::of(Some(("2.28.3", "elsewhere")), true), Extension::Absent);
         assert_eq!(Extension::of(Some(("2.28.3", "public")), false), Extension::Absent);
         assert_eq!(Extension::of(None, true), Extension::Absent);
+    }
+
+    #[test]
+    fn rows_are_looked_for_by_spans_of_time() {
+        let row = |day| Row(vec![Value::text("w"), Value::Day(Day(day))]);
+        let rows = [row(61), row(-1), row(75), row(70), row(-29)];
+        let table = Table::new(&SALES).unwrap();
+        let spans = |extension| spans(&table, extension, rows.iter());
+        assert_eq!(
+            spans(Extension::Present),
+            [
+                "t.\"day\" BETWEEN date '1970-01-01' + -29 AND date '1970-01-01' + -1",
+                "t.\"day\" BETWEEN date '1970-01-01' + 61 AND date '1970-01-01' + 75",
+            ]
+        );
+        assert_eq!(spans(Extension::Absent), ["true"]);
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub(super) fn removal(kind: Kind, schema: &str, name: &str) -> Vec<String> {
 pub(super) struct Layout {
     pub(super) tables: Vec<Table>,
     pub(super) objects: Vec<Object>,
+    pub(super) extension: Extension,
     /// After how many days rows of hypertables are kept no more; 0 for never.
     pub(super) retention_days: u32,
     /// Of everything.
@@ -135,7 +136,8 @@ impl Layout {
             Extension::Present => options.retention_days,
             Extension::Absent => 0,
         };
-        Self { tables: tables.to_vec(), objects, retention_days, checksum: digest(&whole) }
+        let (tables, checksum) = (tables.to_vec(), digest(&whole));
+        Self { tables, objects, extension, retention_days, checksum }
     }
 }
 

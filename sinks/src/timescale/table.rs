@@ -141,17 +141,20 @@ impl Table {
         format!("SELECT (NOT EXISTS (SELECT FROM {}))::text", self.name())
     }
 
-    /// Removes the keys that go.
-    pub(super) fn delete_gone(&self) -> String {
+    /// Removes the keys that go, where `span` holds.
+    pub(super) fn delete_gone(&self, span: &str) -> String {
         let (name, stage, same) = (self.name(), self.stage(), self.same_key());
-        format!("DELETE FROM {name} AS t USING {stage} AS s WHERE s.{GONE} AND {same}")
+        format!("DELETE FROM {name} AS t USING {stage} AS s WHERE s.{GONE} AND {same} AND {span}")
     }
 
-    /// Changes the rows of keys that stay.
-    pub(super) fn update(&self) -> String {
+    /// Changes the rows of keys that stay, where `span` holds.
+    pub(super) fn update(&self, span: &str) -> String {
         let (name, stage, same) = (self.name(), self.stage(), self.same_key());
         let set = self.set("s");
-        format!("UPDATE {name} AS t SET {set} FROM {stage} AS s WHERE NOT s.{GONE} AND {same}")
+        format!(
+            "UPDATE {name} AS t SET {set} FROM {stage} AS s \
+             WHERE NOT s.{GONE} AND {same} AND {span}"
+        )
     }
 
     /// Brings rows whether their keys are there or not.

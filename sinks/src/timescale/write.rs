@@ -18,6 +18,7 @@ use ionflux_schemas::view::Row;
 use super::binary::Encoder;
 use super::diff::Diff;
 use super::error::{Stop, failed};
+use super::hyper::spans;
 use super::layout::Layout;
 use super::session::Session;
 use super::table::Table;
@@ -136,8 +137,11 @@ async fn change(session: &mut Session, diff: &Diff<'_>, trust: Trust) -> Result<
     if staged.clone().next().is_some() {
         stage(session, table, staged).await?;
     }
+    let extension = session.layout.extension;
     if !diff.gone.is_empty() {
-        session.run("delete rows", &table.delete_gone()).await?;
+        for span in spans(table, extension, diff.gone.iter().copied()) {
+            session.run("delete rows", &table.delete_gone(&span)).await?;
+        }
     }
     if trust == Trust::None {
         if !diff.changed.is_empty() || !diff.new.is_empty() {
@@ -146,7 +150,10 @@ async fn change(session: &mut Session, diff: &Diff<'_>, trust: Trust) -> Result<
         return Ok(());
     }
     if !diff.changed.is_empty() {
-        let found = session.run("update rows", &table.update()).await?;
+        let mut found = 0;
+        for span in spans(table, extension, diff.changed.iter().copied()) {
+            found += session.run("update rows", &table.update(&span)).await?;
+        }
         if found != diff.changed.len() as u64 {
             return Err(Stop::Differs);
         }
