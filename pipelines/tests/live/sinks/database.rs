@@ -9,27 +9,27 @@ use tokio::runtime::Runtime;
 
 use crate::proxy::Proxy;
 
-const NAME: &str = "ionflux_live_sinks";
 /// Recovery takes a second or two, and a refused connection comes back at once.
 const TRIES_MAX: usize = 20_000;
 
 pub struct Database {
     runtime: Runtime,
     server: String,
+    name: &'static str,
     address: String,
     pub proxy: Proxy,
 }
 
 impl Database {
-    pub fn new(server: &str) -> Self {
+    pub fn new(server: &str, name: &'static str) -> Self {
         let runtime = Runtime::new().unwrap();
         let (front, rest) = server.rsplit_once('@').unwrap();
         let (host, _) = rest.split_once('/').unwrap();
         let proxy = runtime.block_on(Proxy::start(host.parse().unwrap()));
-        let address = format!("{front}@{}/{NAME}", proxy.address());
-        let made = Self { runtime, server: format!("{front}@{host}"), address, proxy };
-        made.ask("postgres", &format!("DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"));
-        made.ask("postgres", &format!("CREATE DATABASE {NAME}"));
+        let address = format!("{front}@{}/{name}", proxy.address());
+        let made = Self { runtime, server: format!("{front}@{host}"), name, address, proxy };
+        made.ask("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        made.ask("postgres", &format!("CREATE DATABASE {name}"));
         made
     }
 
@@ -48,7 +48,7 @@ impl Database {
 
     /// The mark of the sink.
     pub fn epoch(&self) -> u64 {
-        let mark = self.ask(NAME, "SELECT epoch::text FROM ionflux.sink_mark");
+        let mark = self.ask(self.name, "SELECT epoch::text FROM ionflux.sink_mark");
         mark[0][0].parse().unwrap()
     }
 
@@ -63,11 +63,11 @@ impl Database {
         };
         let columns: Vec<String> = view.parsed().columns.iter().map(column).collect();
         let (columns, table) = (columns.join(", "), view.name);
-        self.ask(NAME, &format!("SELECT {columns} FROM ionflux.{table}"))
+        self.ask(self.name, &format!("SELECT {columns} FROM ionflux.{table}"))
     }
 
     pub fn drop(&self) {
-        self.ask("postgres", &format!("DROP DATABASE {NAME} WITH (FORCE)"));
+        self.ask("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 
     /// The rows of a statement, as text, past the proxy; asked again while the server comes up.

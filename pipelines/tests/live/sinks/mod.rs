@@ -52,7 +52,7 @@ const TROUBLES: [Trouble; 6] = [
 #[test]
 fn targets_equal_views_whatever_breaks() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(targets) = Targets::new(folder.path()) else { return };
+    let Some(targets) = Targets::new(folder.path(), "ionflux_live_sinks") else { return };
     let (rounds, seed) = (setting("IONFLUX_SINK_ROUNDS", 30), setting("IONFLUX_SEED", 1));
     eprintln!("IONFLUX_SINK_ROUNDS={rounds} IONFLUX_SEED={seed}");
     let (load, mut dice) = (Load::new(seed, DELIVERIES), Dice::new(seed));
@@ -81,9 +81,33 @@ fn targets_equal_views_whatever_breaks() {
     targets.check(seed);
 }
 
+/// What targets hold of the time after the copy is of another history with the same numbers.
+#[test]
+fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(targets) = Targets::new(folder.path(), "ionflux_live_restored") else { return };
+    let run = |load: &Load, deliveries: usize| {
+        let instance = targets.start(1).listening();
+        instance.send_until(load, CALLERS, load.acknowledged() + deliveries);
+        instance.ready();
+        instance.delivered();
+        instance.terminate();
+    };
+    let (load, others) = (Load::new(3, 400), Load::new(4, 400));
+    let (state, copy) = (folder.path().join("state"), folder.path().join("copy"));
+    run(&load, 100);
+    let copied = Command::new("cp").arg("-r").args([&state, &copy]).status().unwrap();
+    assert!(copied.success());
+    run(&load, 300);
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&copy, &state).unwrap();
+    run(&others, 400);
+    targets.check(4);
+}
+
 impl Targets {
     /// `None`, said loudly, where there are no servers.
-    fn new(folder: &Path) -> Option<Self> {
+    fn new(folder: &Path, database: &'static str) -> Option<Self> {
         let found = |name: &str| {
             let found = std::env::var(name).ok().filter(|address| !address.is_empty());
             if found.is_none() {
@@ -95,7 +119,7 @@ impl Targets {
         };
         Some(Self {
             folder: folder.into(),
-            database: Database::new(&found("IONFLUX_POSTGRES")?),
+            database: Database::new(&found("IONFLUX_POSTGRES")?, database),
             #[cfg(feature = "kafka")]
             topics: Topics::new(&found("IONFLUX_KAFKA")?),
         })
