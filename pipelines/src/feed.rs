@@ -102,13 +102,14 @@ impl<C: Computation> Feed<C> {
     }
 
     /// Makes everything counted so far survive a power cut; gives the position below which the
-    /// journal is no longer needed.
+    /// journal is no longer needed. Bytes go only between two epochs: one that is read again after a
+    /// crash must say the same.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&mut self) -> Result<Position, Failure> {
         self.engine.sync()?;
-        if let Some(forgetting) = &mut self.forgetting {
+        if let Some(forgetting) = self.forgetting.as_mut().filter(|_| self.read == self.reached) {
             forgetting.finish(self.engine.ledger())?;
         }
         Ok(self.reached)
@@ -119,7 +120,7 @@ impl<C: Computation> Feed<C> {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn tend(&mut self) -> Result<(), Failure> {
-        let forgetting = self.forgetting.as_mut();
+        let forgetting = self.forgetting.as_mut().filter(|_| self.read == self.reached);
         forgetting.map_or(Ok(()), |forgetting| forgetting.tend(self.engine.ledger()))
     }
 

@@ -80,28 +80,24 @@ impl Outgoing {
     /// A transient one where the batch does not fit: another write came first. A permanent one for
     /// a batch that ends where it begins.
     pub fn at(&self, held: Option<Mark>) -> Result<Step, SinkError> {
+        if self.from.is_some_and(|from| from >= self.to.epoch) {
+            let what = format!("a batch ends at its begin {}", self.to.epoch);
+            return Err(SinkError::permanent(what));
+        }
         let ours = held.filter(|held| held.state == self.to.state);
-        if let Some(held) = ours
-            && held.epoch >= self.to.epoch
-        {
+        let stands = ours.map(|held| held.epoch);
+        if let Some(held) = ours.filter(|held| held.epoch >= self.to.epoch) {
             if held.epoch == self.to.epoch && held.as_of != self.to.as_of {
                 let what = format!("the target holds another epoch {}", held.epoch);
                 return Err(SinkError::transient(what));
             }
             return Ok(Step::Done);
         }
-        if let Some(from) = self.from {
-            let shown = |epoch: Epoch| epoch.to_string();
-            let held = ours.map(|held| held.epoch);
-            if held != Some(from) {
-                let held = held.map_or("nothing".to_owned(), shown);
-                let what = format!("a batch begins at {from}, the target holds {held}");
-                return Err(SinkError::transient(what));
-            }
-            if from >= self.to.epoch {
-                let what = format!("a batch ends at its begin {}", self.to.epoch);
-                return Err(SinkError::permanent(what));
-            }
+        if self.from.is_some() && self.from != stands {
+            let shown = |epoch: Option<Epoch>| epoch.map_or("nothing".into(), |e| e.to_string());
+            let (from, held): (String, String) = (shown(self.from), shown(stands));
+            let what = format!("a batch begins at {from}, the target holds {held}");
+            return Err(SinkError::transient(what));
         }
         Ok(Step::Due)
     }

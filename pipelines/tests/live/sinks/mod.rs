@@ -86,9 +86,9 @@ fn targets_equal_views_whatever_breaks() {
 fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
     let folder = tempfile::tempdir().unwrap();
     let Some(targets) = Targets::new(folder.path(), "ionflux_live_restored") else { return };
-    let run = |load: &Load, deliveries: usize| {
+    let run = |load: &Load, total: usize| {
         let instance = targets.start(1).listening();
-        instance.send_until(load, CALLERS, load.acknowledged() + deliveries);
+        instance.send_until(load, CALLERS, total);
         instance.ready();
         instance.delivered();
         instance.terminate();
@@ -98,7 +98,7 @@ fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
     run(&load, 100);
     let copied = Command::new("cp").arg("-r").args([&state, &copy]).status().unwrap();
     assert!(copied.success());
-    run(&load, 300);
+    run(&load, 400);
     fs::remove_dir_all(&state).unwrap();
     fs::rename(&copy, &state).unwrap();
     run(&others, 400);
