@@ -197,11 +197,13 @@ impl Driver {
             if self.stopping() && !self.courier.owing() {
                 return;
             }
+            let mut wrote = false;
             let done = if self.courier.unsure() {
                 self.resume().await
             } else if self.courier.strayed() {
                 (self.renew)().map(|state| self.courier.renew(state))
             } else if let Some(plan) = self.courier.plan() {
+                wrote = true;
                 self.write(plan).await
             } else {
                 self.retry.worked();
@@ -211,6 +213,7 @@ impl Driver {
             };
             self.publish();
             match done {
+                Ok(()) if wrote => self.rest().await,
                 Ok(()) => {}
                 Err(error) if error.passing() => {
                     self.doctor.say(Condition::Stalled, &whole(&error));
@@ -221,6 +224,15 @@ impl Driver {
                     return;
                 }
             }
+        }
+    }
+
+    /// Leaves the target alone for as long as the sink says, unless the program ends.
+    async fn rest(&mut self) {
+        let rest = self.sink.rest();
+        if !rest.is_zero() {
+            // An error says that the handle is gone, which ends the task as well.
+            let _ = timeout(rest, self.stop.wait_for(|stop| *stop)).await;
         }
     }
 

@@ -120,6 +120,11 @@ pub trait Sink: Send {
         Duration::from_secs(ANSWER_S.into())
     }
 
+    /// How long to leave the target alone after a write, while what waits merges.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What the target itself says it holds; `None` when it holds nothing of ours.
     ///
     /// # Errors

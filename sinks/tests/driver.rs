@@ -87,6 +87,27 @@ impl<S: Sink> Sink for Hasty<S> {
     }
 }
 
+/// A sink that is to be left alone for a day after each write.
+struct Resting<S>(S);
+
+impl<S: Sink> Sink for Resting<S> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(86_400)
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {
+        self.0.resume()
+    }
+
+    fn write<'a>(&'a mut self, batch: &'a Outgoing) -> BoxFuture<'a, Result<(), SinkError>> {
+        self.0.write(batch)
+    }
+}
+
 fn offer(handle: &Handle, history: &History, epochs: std::ops::Range<usize>) {
     for at in epochs {
         let (before, batch, after) = history.epoch(at);
@@ -188,6 +209,18 @@ async fn a_call_without_an_answer_is_given_up_and_the_target_asked() {
     assert_eq!(handle.stop().await, Some(Epoch(2)));
     assert_eq!(room.measured("\"unanswered\"").len(), 1);
     assert_eq!(target.writes(), 2, "the write had happened and is not repeated");
+}
+
+#[tokio::test]
+async fn a_sink_that_rests_gets_what_came_meanwhile_at_once_and_a_stop_ends_its_rest() {
+    let (room, history, target) = (Room::new(), History::sample(), Target::new());
+    let handle = room.start(Resting(target.sink("memory")), LIMITS);
+    handle.begin(&history.states[1]);
+    arrived(&handle, 1).await;
+    offer(&handle, &history, 1..8);
+    assert_eq!(handle.stop().await, Some(Epoch(8)));
+    assert_eq!(target.contents(), contents_of(history.last()));
+    assert_eq!(target.writes(), 2, "all that came while it rested as one batch");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use crate::sink::{ANSWER_S, check_answer_s};
 const URL_BYTES_MAX: usize = 1_024;
 /// Fewer would take a file from whoever reads the epoch before.
 const KEEP_MIN: u32 = 2;
+/// A day.
+const EVERY_S_MAX: u32 = 86_400;
 /// All of them are read when the sink starts to collect what is old.
 const KEEP_MAX: u32 = 10_000;
 
@@ -30,6 +32,9 @@ pub struct LakeConfig {
     /// How many manifests, and with them epochs, stay readable at least; none goes before an hour
     /// has passed since the next.
     pub keep_manifests: u32,
+    /// How many seconds pass between two manifests at least: each costs as much as there are
+    /// partitions, and what happens in between is written once.
+    pub every_s: u32,
     /// How long a batch may take, in seconds, before it counts as unanswered and is tried again: a
     /// first snapshot of millions of rows takes minutes.
     pub answer_s: u32,
@@ -60,6 +65,7 @@ impl Default for LakeConfig {
             url: String::new(),
             compression: Pages::Zstd,
             keep_manifests: 64,
+            every_s: 60,
             answer_s: ANSWER_S,
         }
     }
@@ -94,6 +100,9 @@ impl LakeConfig {
         if !(KEEP_MIN..=KEEP_MAX).contains(&self.keep_manifests) {
             let problem = format!("is not between {KEEP_MIN} and {KEEP_MAX}");
             return Err(wrong("keep_manifests", problem));
+        }
+        if self.every_s > EVERY_S_MAX {
+            return Err(wrong("every_s", format!("is not 0 to {EVERY_S_MAX}")));
         }
         check_answer_s(self.answer_s).map_err(|problem| wrong("answer_s", problem))
     }

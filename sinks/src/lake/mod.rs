@@ -52,6 +52,7 @@ struct Lake {
     compression: Compression,
     keep: usize,
     answer_s: u32,
+    every_s: u32,
     /// What the lake held when it was last asked. Taken while a write is under way, so that after
     /// one that is given up the lake is asked.
     head: Option<Head>,
@@ -109,6 +110,7 @@ impl Lake {
             compression: config.compression.codec(),
             keep: config.keep_manifests as usize,
             answer_s: config.answer_s,
+            every_s: config.every_s,
             head: None,
             distrust: false,
             dropped: Dropped::new(),
@@ -162,6 +164,10 @@ impl Sink for Lake {
 
     fn answer_within(&self) -> Duration {
         Duration::from_secs(self.answer_s.into())
+    }
+
+    fn rest(&self) -> Duration {
+        Duration::from_secs(self.every_s.into())
     }
 
     fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {

@@ -85,7 +85,8 @@ fn targets_equal_views_whatever_breaks() {
 #[test]
 fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(targets) = Targets::new(folder.path(), "ionflux_live_restored") else { return };
+    let Some(mut targets) = Targets::new(folder.path(), "ionflux_live_restored") else { return };
+    targets.counts_anew();
     let run = |load: &Load, total: usize| {
         let instance = targets.start(1).listening();
         instance.send_until(load, CALLERS, total);
@@ -131,15 +132,23 @@ impl Targets {
         let held = format!("IONFLUX_POSTGRES_URL={address}\n{SECRET_VARIABLE}={SECRET}\n");
         fs::write(&secrets, held).unwrap();
         fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
-        let mut config = format!(
+        let config = format!(
             "workers = {workers}\nsecrets_file = \"secrets\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [shopify.secret_variables]\nacme = [\"{SECRET_VARIABLE}\"]\n[sinks.timescale]\n\
-             [sinks.lake]\nurl = \"file://{}\"\n",
+             [sinks.lake]\nevery_s = 0\nurl = \"file://{}\"\n",
             self.lake().display()
         );
         #[cfg(feature = "kafka")]
-        config.push_str(&self.topics.section());
+        let config = config + &self.topics.section();
         Instance::configured(&self.folder, &config)
+    }
+
+    /// Says that epochs will be counted anew at some point.
+    fn counts_anew(&mut self) {
+        #[cfg(feature = "kafka")]
+        {
+            self.topics.anew = true;
+        }
     }
 
     fn lake(&self) -> PathBuf {
