@@ -102,8 +102,8 @@ impl<C: Computation> Feed<C> {
     }
 
     /// Makes everything counted so far survive a power cut; gives the position below which the
-    /// journal is no longer needed. Bytes go only between two epochs: one that is read again after a
-    /// crash must say the same.
+    /// journal is no longer needed. Bytes go only between two epochs: one that is read again after
+    /// a crash must say the same.
     ///
     /// # Errors
     /// When the disk refuses.

@@ -86,9 +86,9 @@ impl Courier {
         self.caught_up = true;
     }
 
-    /// Whether the target holds epochs that this state never had, or had at another time: its folder
-    /// was put back from an older copy, or two programs go on from copies of one. What is counted
-    /// from now on differs from what the target has.
+    /// Whether the target holds epochs that this state never had, or had at another time: its
+    /// folder was put back from an older copy, or two programs go on from copies of one. What is
+    /// counted from now on differs from what the target has.
     #[must_use]
     pub fn strayed(&self) -> bool {
         let Some(target) = self.target.filter(|_| self.sure) else { return false };

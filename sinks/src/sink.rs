@@ -19,8 +19,8 @@ use ionflux_schemas::view::View;
 
 use crate::error::SinkError;
 
-/// How long a call may take unless the sink says otherwise, in seconds: a snapshot of millions of rows takes
-/// minutes.
+/// How long a call may take unless the sink says otherwise, in seconds: a snapshot of millions of
+/// rows takes minutes.
 pub const ANSWER_S: u32 = 300;
 /// What an option may say instead.
 const ANSWER_S_RANGE: RangeInclusive<u32> = 30..=7_200;

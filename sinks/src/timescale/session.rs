@@ -45,7 +45,8 @@ const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load',
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
 /// The target's mark, once no write that was given up can still change it: that one holds the row.
-const ASK: &str = "SELECT state::text, epoch::text, (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
+const ASK: &str = "SELECT state::text, epoch::text, \
+     (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
      FROM ionflux.sink_mark WHERE one FOR UPDATE";
 
 /// A connection.
