@@ -28,7 +28,7 @@ const ROW: i64 = 1;
 
 /// The schemas of a view's topic, with their ids.
 pub(super) struct Form {
-    key: u32,
+    key: (u32, apache_avro::Schema),
     value: (u32, apache_avro::Schema),
     row: apache_avro::Schema,
 }
@@ -49,7 +49,7 @@ impl Form {
             Ok((ids.id(&format!("{topic}-{part}"), text)?, parsed(view, text)?))
         };
         Ok(Self {
-            key: registered("key", &of_key(view)?)?.0,
+            key: registered("key", &of_key(view)?)?,
             value: registered("value", &value)?,
             row: parsed(view, view.schema)?,
         })
@@ -57,6 +57,24 @@ impl Form {
 
     pub(super) fn pen<'a>(&'a self, view: &'static View, schema: &'a Schema) -> Pen<'a> {
         Pen { view, form: self, schema }
+    }
+
+    /// The ids of the schemas of keys and of values.
+    pub(super) fn ids(&self) -> [u32; 2] {
+        [self.key.0, self.value.0]
+    }
+
+    /// The values of a key that are texts, in its order; `None` if it was written otherwise.
+    pub(super) fn texts(&self, key: &[u8]) -> Option<Vec<Option<String>>> {
+        let (head, mut datum) = key.split_at_checked(HEAD_BYTES)?;
+        let reader = GenericDatumReader::builder(&self.key.1).build().ok()?;
+        let Ok(Avro::Record(fields)) = reader.read_value(&mut datum) else { return None };
+        let text = |value| match value {
+            Avro::String(text) => Some(text),
+            _ => None,
+        };
+        let texts = fields.into_iter().map(|(_, value)| text(value)).collect();
+        (head == head_of(self.key.0) && datum.is_empty()).then_some(texts)
     }
 
     /// The row within a value, as it would be written now; `None` if it was written otherwise.
@@ -97,7 +115,7 @@ pub(super) struct Pen<'a> {
 impl Pen<'_> {
     /// Puts the key of a row behind what is there.
     pub(super) fn key(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), SinkError> {
-        head(self.form.key, out);
+        head(self.form.key.0, out);
         let places = self.schema.key.iter().copied();
         self.put(row, places, out)
     }

@@ -8,9 +8,11 @@ use std::ops::Range;
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::view::Row;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 
 use super::config::Envelope;
 use super::encode::{Encoder, Moment, Op, Pen, Told};
+use super::moves::{Compared, Moves};
 use super::outputs::Outputs;
 use crate::error::SinkError;
 use crate::sink::Outgoing;
@@ -39,6 +41,8 @@ pub(super) struct Record {
 /// What the thread of a session gets.
 pub(super) enum Piece {
     Records(Chunk),
+    /// All rows of a snapshot were sent: how they differ from what the topic of each view held.
+    Compare(oneshot::Sender<Vec<Compared>>),
     /// The batch is whole.
     End,
 }
@@ -75,8 +79,15 @@ pub(super) async fn pour(
             }
         }
     }
-    if let Some(outputs) = outputs.filter(|_| batch.from.is_some()) {
-        outputs.put(batch, encoders, &mut flow.chunk)?;
+    if let Some(outputs) = outputs {
+        let compared = match batch.from {
+            Some(_) => None,
+            None => match flow.compared().await {
+                Some(compared) => Some(compared),
+                None => return Ok(()),
+            },
+        };
+        outputs.put(&Moves::new(batch, compared), encoders, &mut flow.chunk)?;
     }
     flow.end().await;
     Ok(())
@@ -96,6 +107,15 @@ impl Flow {
         let full = std::mem::take(&mut self.chunk);
         self.chunk.bytes.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
         self.pieces.send(Piece::Records(full)).await.is_ok()
+    }
+
+    /// How the rows that were sent differ from what was held; `None` when nobody takes them.
+    async fn compared(&mut self) -> Option<Vec<Compared>> {
+        let (answer, told) = oneshot::channel();
+        let rest = std::mem::take(&mut self.chunk);
+        self.pieces.send(Piece::Records(rest)).await.ok()?;
+        self.pieces.send(Piece::Compare(answer)).await.ok()?;
+        told.await.ok()
     }
 
     async fn end(self) {

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ionflux_schemas::avro::Schema;
+use ionflux_schemas::avro::{ColumnKind, Schema};
 use ionflux_schemas::time::{Epoch, UtcMs};
-use ionflux_schemas::view::{Row, View};
+use ionflux_schemas::view::{Row, Value, View};
 use serde::Deserialize;
+use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::avro;
@@ -113,6 +114,37 @@ impl Encoder {
         Ok(Some(value))
     }
 
+    /// The ids of the schemas of keys and of values, where they have any.
+    pub(super) fn ids(&self) -> Option<[u32; 2]> {
+        match &self.form {
+            Form::Avro(form) => Some(form.ids()),
+            Form::Json(_) => None,
+        }
+    }
+
+    /// A row of which the texts of a key are known and nothing else; `None` if it is no key of the
+    /// view.
+    pub(super) fn row_of_key(&self, key: &[u8]) -> Option<Row> {
+        let texts = match &self.form {
+            Form::Avro(form) => form.texts(key)?,
+            Form::Json(_) => serde_json::from_slice::<Vec<Json>>(key)
+                .ok()?
+                .into_iter()
+                .map(|value| match value {
+                    Json::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+        };
+        let mut row = Row(vec![Value::Null; self.schema.columns.len()]);
+        for (place, text) in self.schema.key.iter().zip(&texts) {
+            let text =
+                text.as_deref().filter(|_| self.schema.columns[*place].kind == ColumnKind::Text);
+            row.0[*place] = text.map_or(Value::Null, Value::text);
+        }
+        (texts.len() == self.schema.key.len()).then_some(row)
+    }
+
     /// Whether two rows have the same key.
     pub(super) fn same_key(&self, a: &Row, b: &Row) -> bool {
         self.schema.key.iter().all(|place| a.0[*place] == b.0[*place])
@@ -199,8 +231,8 @@ impl Pen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::COUNTS;
-    use ionflux_schemas::view::Value;
+    use crate::history::{COUNTS, SALES};
+    use ionflux_schemas::time::Day;
 
     /// A registry that gives out the number of asked subjects.
     #[derive(Default)]
@@ -240,6 +272,23 @@ mod tests {
                 let (again, same) = written(&encoder, None, Some(&row(2)));
                 assert_eq!((same, again == new), (placed.clone(), envelope == Envelope::Upsert));
                 assert_ne!(written(&encoder, Some(&row(-1)), Some(&row(3))).1, placed);
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_key_its_texts_are_known_and_strangers_have_none() {
+        for format in [Format::Json, Format::Avro] {
+            let config = KafkaConfig { format, ..KafkaConfig::default() };
+            let encoder = Encoder::new(&SALES, &config, Some(&Ids::default())).unwrap();
+            let mut row = Row(vec![Value::Null; encoder.schema.columns.len()]);
+            (row.0[0], row.0[1]) = (Value::text("w\"é"), Value::Day(Day(3)));
+            let mut key = Vec::new();
+            encoder.pen().key(&row, &mut key).unwrap();
+            row.0[1] = Value::Null;
+            assert_eq!(encoder.row_of_key(&key), Some(row), "{format:?}");
+            for strange in [&key[1..], b"nonsense", br#"["w"]"#, b""] {
+                assert_eq!(encoder.row_of_key(strange), None, "{format:?}");
             }
         }
     }

@@ -23,12 +23,18 @@ struct Written {
     layout: String,
 }
 
-/// How the topics are written, as a hash: the format, the envelope, the views with their versions
-/// and the number of partitions of each.
-pub(super) fn layout<'a>(
-    config: &KafkaConfig,
-    views: impl Iterator<Item = (&'a View, i32)>,
-) -> String {
+/// How the topic of a view is written.
+#[derive(Clone, Copy)]
+pub(super) struct Laid<'a> {
+    pub(super) view: &'a View,
+    /// Of the schemas of keys and values.
+    pub(super) ids: Option<[u32; 2]>,
+    pub(super) partitions: i32,
+}
+
+/// How the topics are written, as a hash: the format, the envelope, the views with their versions,
+/// the ids of their schemas and the number of partitions of each.
+pub(super) fn layout<'a>(config: &KafkaConfig, topics: impl Iterator<Item = Laid<'a>>) -> String {
     let format = match config.format {
         Format::Json => "json",
         Format::Avro => "avro",
@@ -37,8 +43,11 @@ pub(super) fn layout<'a>(
         Envelope::Upsert => "upsert",
         Envelope::Debezium => "debezium",
     };
-    let named = |(view, partitions)| format!("{view:?}/{partitions}");
-    let mut names: Vec<String> = views.map(named).collect();
+    let named = |Laid { view, ids, partitions }: Laid<'_>| match ids {
+        Some([key, value]) => format!("{view:?}/{partitions}/{key}/{value}"),
+        None => format!("{view:?}/{partitions}"),
+    };
+    let mut names: Vec<String> = topics.map(named).collect();
     names.sort();
     let text = format!("{format} {envelope} {}", names.join(" "));
     format!("{:032x}", content_hash(text.as_bytes()))
@@ -79,12 +88,20 @@ mod tests {
     fn a_mark_counts_for_its_layout_alone() {
         let json = KafkaConfig::default();
         let avro = KafkaConfig { format: Format::Avro, ..KafkaConfig::default() };
-        let of = |config, views: &[(&'static View, i32)]| layout(config, views.iter().copied());
+        let of = |config, views: &[(&'static View, i32)]| {
+            let laid = |(view, partitions)| Laid { view, ids: None, partitions };
+            layout(config, views.iter().copied().map(laid))
+        };
         let ours = of(&json, &[(&SALES, 6), (&COUNTS, 6)]);
         assert_eq!(ours, of(&json, &[(&COUNTS, 6), (&SALES, 6)]));
         assert_ne!(ours, of(&avro, &[(&SALES, 6), (&COUNTS, 6)]));
         assert_ne!(ours, of(&json, &[(&SALES, 6), (&COUNTS, 7)]));
         assert_ne!(ours, of(&json, &[(&SALES, 6)]));
+        let laid = |ids| Laid { view: &SALES, ids: Some(ids), partitions: 6 };
+        let registered = |ids| layout(&avro, [laid(ids)].into_iter());
+        assert_eq!(registered([1, 2]), registered([1, 2]));
+        assert_ne!(registered([1, 2]), registered([3, 2]));
+        assert_ne!(registered([1, 2]), registered([1, 3]));
         let mark = Mark { state: u128::MAX - 1, epoch: Epoch(9), as_of: UtcMs(5) };
         let value = written(&mark, &ours);
         assert_eq!(read(&value, &ours).unwrap(), Some(mark));

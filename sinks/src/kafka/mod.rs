@@ -13,6 +13,12 @@
 //! A key stays on one partition. Where a topic was given more, the next session brings a snapshot,
 //! which takes keys away from where they were.
 //!
+//! What agents found is told of what moved in the topics, so that nothing is told twice or left
+//! out: changes say it themselves, and a snapshot is compared with what it replaces. That can be
+//! done only beside a mark of the same layout. The first snapshot tells nothing, and so does one
+//! that follows another format, envelope, schema, choice of views or number of partitions, or a
+//! topic that was taken away: the rows there cannot be compared.
+//!
 //! A batch is one transaction whatever its size, for only so an epoch is seen whole; it has to be
 //! through before its timeout, which bounds a first snapshot of a slow cluster.
 
@@ -31,6 +37,7 @@ mod reader;
 mod topics;
 
 mod chunk;
+mod moves;
 mod partition;
 mod session;
 mod worker;

@@ -1,14 +1,13 @@
 //! What agents found, as events on the bus: a registry from changes of views to event types.
 //!
 //! Invariant: an event's id follows from state, epoch, view, key and type alone, so that an epoch
-//! told again has equal ids. A snapshot tells nothing: what it holds was told when it happened.
+//! told again has equal ids. A snapshot tells what differs from what the topics held, once.
 //!
 //! All go to one topic, keyed by workspace: a workspace is input, and no topic is named by input.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ionflux_schemas::snapshot::Change;
-use ionflux_schemas::view::{Row, Value};
+use ionflux_schemas::view::{Row, Value, View};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -17,6 +16,7 @@ use super::avro;
 use super::chunk::{Chunk, Record};
 use super::config::{Format, KafkaConfig};
 use super::encode::Encoder;
+use super::moves::{Moved, Moves, Way};
 use super::text;
 use crate::error::SinkError;
 use crate::registry::SchemaIds;
@@ -45,7 +45,7 @@ enum When {
 /// How often.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Each {
-    /// For every row.
+    /// For every row; of one that went only its key may be known.
     Row,
     /// Once for those that agree in these columns.
     Of(&'static [&'static str]),
@@ -76,6 +76,15 @@ const RULES: [Rule; 6] = [
     rule("user_xp", ["badgemotivator", "xp_awarded"], When::Stands),
     rule("rewards", ["badgemotivator", "reward_triggered"], When::Comes),
 ];
+
+fn rules(view: &View) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(|rule| rule.view == view.name)
+}
+
+/// Whether any event tells of rows of the view.
+pub(super) fn tells(view: &View) -> bool {
+    rules(view).next().is_some()
+}
 
 /// Writes events.
 pub(super) struct Outputs {
@@ -115,31 +124,27 @@ impl Outputs {
         Ok(Some(Self { schema }))
     }
 
-    /// Puts the events of a batch behind its rows.
+    /// Puts the events of what moved behind the rows of a batch.
     pub(super) fn put(
         &self,
-        batch: &Outgoing,
+        moves: &Moves<'_>,
         encoders: &[Encoder],
         chunk: &mut Chunk,
     ) -> Result<(), SinkError> {
+        let (batch, topic) = (moves.batch(), encoders.len());
         let as_of = batch.to.as_of.to_string();
-        let mut teller = Teller { outputs: self, batch, as_of, topic: encoders.len(), chunk };
+        let mut teller = Teller { outputs: self, batch, as_of, topic, chunk };
         let mut runs = Runs::new();
-        for (view, changes) in &batch.views {
-            let encoder = encoders.iter().find(|encoder| encoder.view == *view);
-            let Some(encoder) = encoder else { continue };
-            let rules = || RULES.iter().filter(|rule| rule.view == view.name);
-            if let Some(rule) = rules().next() {
-                for change in changes {
-                    let rows = [&change.old, &change.new].into_iter().flatten();
-                    let workspaces = rows.map(|row| workspace(encoder, row));
-                    for workspace in workspaces.collect::<BTreeSet<_>>() {
-                        *runs.entry((rule.agent, workspace)).or_default() += 1;
-                    }
+        for (place, encoder) in encoders.iter().enumerate().filter(|(_, e)| tells(e.view)) {
+            let fields = text::Fields::new(&encoder.schema);
+            let mut told = Told { encoder, fields, shared: BTreeSet::new() };
+            for moved in moves.of(place, encoder) {
+                let workspace = workspace(encoder, &moved.row);
+                for rule in rules(encoder.view) {
+                    teller.rule(rule, &moved, &mut told)?;
                 }
-            }
-            for rule in rules() {
-                teller.rule(rule, encoder, changes)?;
+                let agent = rules(encoder.view).next().map_or("", |rule| rule.agent);
+                *runs.entry((agent, workspace)).or_default() += 1;
             }
         }
         for ((agent, workspace), rows) in runs {
@@ -201,47 +206,46 @@ struct About<'a> {
     workspace: Option<&'a str>,
 }
 
+/// What is told of a view.
+struct Told<'a> {
+    encoder: &'a Encoder,
+    fields: text::Fields,
+    /// What rows share that were told as one, by event.
+    shared: BTreeSet<(&'static str, Vec<u8>)>,
+}
+
 impl Teller<'_> {
     fn rule(
         &mut self,
         rule: &Rule,
-        encoder: &Encoder,
-        changes: &[Change],
+        moved: &Moved<'_>,
+        told: &mut Told<'_>,
     ) -> Result<(), SinkError> {
-        let fields = text::Fields::new(&encoder.schema);
-        let mut told = BTreeSet::new();
-        for change in changes {
-            let came = match (&change.old, &change.new) {
-                (Some(old), Some(new)) => !encoder.same_key(old, new),
-                (old, new) => old.is_none() && new.is_some(),
-            };
-            let row = match rule.when {
-                When::Comes => change.new.as_ref().filter(|_| came),
-                When::Stands => change.new.as_ref(),
-                When::Moves => change.new.as_ref().or(change.old.as_ref()),
-            };
-            let Some(row) = row else { continue };
-            let (key, payload) = match rule.each {
-                Each::Row => {
-                    let (mut key, mut payload) = (Vec::new(), Vec::new());
-                    text::key(&encoder.schema, row, &mut key);
-                    fields.row(row, &mut payload);
-                    (key, payload)
-                }
-                Each::Of(columns) => {
-                    let shown = shared(encoder, row, columns);
-                    if !told.insert(shown.clone()) {
-                        continue;
-                    }
-                    (shown.clone(), shown)
-                }
-            };
-            let workspace = workspace(encoder, row);
-            let (view, agent, workspace) = (rule.view, rule.agent, workspace.as_deref());
-            let event = format!("ionflux.agent.{agent}.{}", rule.event);
-            self.put(&About { view, key: &key, event, agent, workspace }, payload)?;
+        match rule.when {
+            When::Comes if moved.way != Way::Came => return Ok(()),
+            When::Stands if moved.way == Way::Went => return Ok(()),
+            _ => {}
         }
-        Ok(())
+        let row = &*moved.row;
+        let (key, payload) = match rule.each {
+            Each::Row => {
+                let (mut key, mut payload) = (Vec::new(), Vec::new());
+                text::key(&told.encoder.schema, row, &mut key);
+                told.fields.row(row, &mut payload);
+                (key, payload)
+            }
+            Each::Of(columns) => {
+                let shown = shared(told.encoder, row, columns);
+                if !told.shared.insert((rule.event, shown.clone())) {
+                    return Ok(());
+                }
+                (shown.clone(), shown)
+            }
+        };
+        let workspace = workspace(told.encoder, row);
+        let (view, agent, workspace) = (rule.view, rule.agent, workspace.as_deref());
+        let event = format!("ionflux.agent.{agent}.{}", rule.event);
+        self.put(&About { view, key: &key, event, agent, workspace }, payload)
     }
 
     /// The end of what an agent did in a workspace.
@@ -315,6 +319,8 @@ mod tests {
     use crate::sink::Mark;
     use apache_avro::reader::datum::GenericDatumReader;
     use apache_avro::types::Value as Avro;
+    use ionflux_schemas::avro::{Column, ColumnKind, Schema};
+    use ionflux_schemas::snapshot::Change;
     use ionflux_schemas::time::{Epoch, UtcMs};
     use ionflux_schemas::view::View;
 
@@ -331,6 +337,21 @@ mod tests {
             Row(vec![Value::text("w"), Value::text(key.to_string()), Value::Int(totals[0] as i64)])
         },
     };
+
+    /// Of a row that went by a snapshot nothing else is known.
+    #[test]
+    fn rows_that_go_are_told_by_texts_of_their_key() {
+        let revenue = include_str!("../../../schemas/avro/views/revenue_by_day.avsc");
+        let schema = Schema::parse(revenue).unwrap();
+        for rule in RULES.iter().filter(|rule| rule.when == When::Moves) {
+            assert_eq!(rule.view, "revenue_by_day");
+            let Each::Of(columns) = rule.each else { panic!("{}: each row", rule.event) };
+            let fits = |(place, column): (usize, &Column)| {
+                schema.key.contains(&place) && column.kind == ColumnKind::Text
+            };
+            assert!(columns.iter().all(|name| schema.column(name).is_some_and(fits)));
+        }
+    }
 
     struct One;
 
@@ -353,7 +374,7 @@ mod tests {
         };
         let encoders = [Encoder::new(&XP, &KafkaConfig::default(), None).unwrap()];
         let mut chunk = Chunk::default();
-        outputs.put(&batch, &encoders, &mut chunk).unwrap();
+        outputs.put(&Moves::new(&batch, None), &encoders, &mut chunk).unwrap();
         let schema = apache_avro::Schema::parse_str(SCHEMA).unwrap();
         let reader = GenericDatumReader::builder(&schema).build().unwrap();
         let mut told = Vec::new();

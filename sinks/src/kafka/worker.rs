@@ -67,7 +67,7 @@ pub(super) struct Worker {
     partitions: Vec<i32>,
     /// How the topics are written, as a hash.
     layout: String,
-    /// The mark as it was when the session began.
+    /// The newest mark, if the topics are written as they were then.
     found: Option<Mark>,
 }
 
@@ -123,9 +123,13 @@ impl Worker {
         let count = |topic: &str| present.get(topic).copied().filter(|count| *count > 0);
         let counted = |topic| count(topic).ok_or_else(|| gone(topic));
         self.partitions = topics.map(counted).collect::<Result<_, _>>()?;
-        let views = self.pens.encoders.iter().map(|encoder| encoder.view);
-        let views = views.zip(self.partitions.iter().copied());
-        self.layout = mark::layout(&self.settings.config, views);
+        let laid = |(encoder, partitions): (&Encoder, &i32)| mark::Laid {
+            view: encoder.view,
+            ids: encoder.ids(),
+            partitions: *partitions,
+        };
+        let topics = self.pens.encoders.iter().zip(&self.partitions).map(laid);
+        self.layout = mark::layout(&self.settings.config, topics);
         let (topic, name) = (self.settings.marks(), self.settings.name.as_bytes());
         let newest = self.reader.newest(&topic, name)?;
         let found = newest.map(|value| mark::read(&value, &self.layout)).transpose()?;
@@ -142,13 +146,14 @@ impl Worker {
     }
 
     /// Serves the session until it is gone, or something fails.
-    pub(super) fn serve(self, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) fn serve(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(mut job) = jobs.blocking_recv() {
             let written = self.write(&mut job);
             let failed = written.is_err();
             if job.answer.send(written).is_err() || failed {
                 return;
             }
+            self.found = Some(job.to);
         }
     }
 
@@ -165,10 +170,7 @@ impl Worker {
     }
 
     fn write(&self, job: &mut Job) -> Result<(), SinkError> {
-        let held = match job.whole {
-            true => Held::read(&self.reader, &self.pens.encoders, &self.partitions)?,
-            false => Vec::new(),
-        };
+        let held = if job.whole { self.held()? } else { Vec::new() };
         self.begin()?;
         let written = self.records(job, held);
         if written.is_err() {
@@ -179,11 +181,27 @@ impl Worker {
         self.commit()
     }
 
+    /// What the topics of the views hold. Only beside a mark of their layout it says which rows a
+    /// snapshot moves.
+    fn held(&self) -> Result<Vec<Held>, SinkError> {
+        let encoders = &self.pens.encoders;
+        let mut held = Held::read(&self.reader, encoders, &self.partitions)?;
+        if self.found.is_some() && self.pens.outputs.is_some() {
+            let told = held.iter_mut().zip(encoders).filter(|(_, e)| outputs::tells(e.view));
+            told.for_each(|(held, _)| held.watch());
+        }
+        Ok(held)
+    }
+
     fn records(&self, job: &mut Job, mut held: Vec<Held>) -> Result<(), SinkError> {
         let headers = self.headers(job);
         loop {
             match job.pieces.blocking_recv() {
                 Some(Piece::Records(chunk)) => self.chunk(&chunk, &headers, &mut held)?,
+                Some(Piece::Compare(answer)) => {
+                    // Whoever is gone sends no end.
+                    let _ = answer.send(held.iter_mut().map(Held::compared).collect());
+                }
                 Some(Piece::End) => break,
                 None => return Err(SinkError::transient("Kafka: the batch was given up")),
             }
