@@ -88,6 +88,25 @@ async fn rows_leave_as_json_with_headers_and_go_as_tombstones() {
     assert_eq!(marks.last().unwrap().json()["as_of_ms"], 1_700_000_000_123_i64);
 }
 
+/// Changes that follow what is no more would leave a gap that nothing tells of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_made_anew_gets_a_snapshot() {
+    let Some(mut cluster) = Cluster::new().await else { return };
+    cluster.config.partitions = 1;
+    let topic = cluster.topic("conformance_counts");
+    let rows = ["a", "b"].map(|key| change(None, row(key, 1)));
+    let mut sink = cluster.sink_of(&[&COUNTS]);
+    sink.write(&counts(None, 1, rows.to_vec())).await.unwrap();
+    sink.write(&counts(Some(1), 2, vec![change(row("a", 1), row("a", 2))])).await.unwrap();
+    cluster.delete(&topic).await;
+    cluster.make(&topic, &[("cleanup.policy", "compact")]).await;
+    assert_eq!(sink.resume().await.unwrap(), None, "the mark is of another topic");
+    let all = [("a", 2), ("b", 1)].map(|(key, units)| change(None, row(key, units)));
+    sink.write(&counts(None, 3, all.to_vec())).await.unwrap();
+    assert_eq!(cluster.folded(&topic).len(), 2);
+    assert_eq!(sink.resume().await.unwrap().map(|mark| mark.epoch), Some(Epoch(3)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_leave_as_debezium_tells_them() {
     let Some(mut cluster) = Cluster::new().await else { return };

@@ -112,7 +112,7 @@ fn remedy(code: Code) -> &'static str {
             "; the user must write to the transactional id, which is prefix and sink name"
         }
         Code::InvalidTransactionTimeout => {
-            "; the broker's transaction.max.timeout.ms must be 300000 or more"
+            "; the broker's transaction.max.timeout.ms must be answer_s or more"
         }
         Code::MessageSizeTooLarge => "; a row is larger than the broker's message.max.bytes",
         _ => "",

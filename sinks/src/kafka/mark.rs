@@ -8,6 +8,7 @@ use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::View;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{Bounds, shrunk};
 use super::config::{Envelope, Format, KafkaConfig};
 use crate::error::SinkError;
 use crate::sink::Mark;
@@ -21,6 +22,8 @@ struct Written {
     as_of_ms: i64,
     /// How the topics are written, as a hash.
     layout: String,
+    /// Where their partitions began and ended before.
+    bounds: Bounds,
 }
 
 /// How the topic of a view is written.
@@ -54,16 +57,17 @@ pub(super) fn layout<'a>(config: &KafkaConfig, topics: impl Iterator<Item = Laid
 }
 
 /// The value of the record.
-pub(super) fn written(to: &Mark, layout: &str) -> Vec<u8> {
+pub(super) fn written(to: &Mark, layout: &str, bounds: &Bounds) -> Vec<u8> {
     let state = format!("{:032x}", to.state);
-    let mark =
-        Written { state, epoch: to.epoch.0, as_of_ms: to.as_of.0, layout: layout.to_owned() };
+    let (epoch, as_of_ms) = (to.epoch.0, to.as_of.0);
+    let (layout, bounds) = (layout.to_owned(), bounds.clone());
+    let mark = Written { state, epoch, as_of_ms, layout, bounds };
     // Texts and numbers are always JSON.
     serde_json::to_vec(&mark).unwrap_or_default()
 }
 
-/// The mark of a record; `None` when the topics are written otherwise.
-pub(super) fn read(value: &[u8], layout: &str) -> Result<Option<Mark>, SinkError> {
+/// The mark of a record; `None` when the topics are written otherwise, or hold less than they did.
+pub(super) fn read(value: &[u8], layout: &str, bounds: &Bounds) -> Result<Option<Mark>, SinkError> {
     let strange = || {
         SinkError::permanent(
             "Kafka: the marks topic holds something else under the name of the sink: choose \
@@ -72,7 +76,11 @@ pub(super) fn read(value: &[u8], layout: &str) -> Result<Option<Mark>, SinkError
     };
     let mark: Written = serde_json::from_slice(value).map_err(|_| strange())?;
     let state = u128::from_str_radix(&mark.state, 16).map_err(|_| strange())?;
-    Ok((mark.layout == layout).then_some(Mark {
+    let less = mark.layout == layout && shrunk(&mark.bounds, bounds);
+    if less {
+        tracing::warn!("a topic of the sink was made anew or lost records: it gets a snapshot");
+    }
+    Ok((mark.layout == layout && !less).then_some(Mark {
         state,
         epoch: Epoch(mark.epoch),
         as_of: UtcMs(mark.as_of_ms),
@@ -103,9 +111,11 @@ mod tests {
         assert_ne!(registered([1, 2]), registered([3, 2]));
         assert_ne!(registered([1, 2]), registered([1, 3]));
         let mark = Mark { state: u128::MAX - 1, epoch: Epoch(9), as_of: UtcMs(5) };
-        let value = written(&mark, &ours);
-        assert_eq!(read(&value, &ours).unwrap(), Some(mark));
-        assert_eq!(read(&value, "other").unwrap(), None);
-        assert!(!read(b"{}", &ours).unwrap_err().passing());
+        let bounds = vec![vec![(0, 7)]];
+        let value = written(&mark, &ours, &bounds);
+        assert_eq!(read(&value, &ours, &bounds).unwrap(), Some(mark));
+        assert_eq!(read(&value, "other", &bounds).unwrap(), None);
+        assert_eq!(read(&value, &ours, &vec![vec![(0, 6)]]).unwrap(), None);
+        assert!(!read(b"{}", &ours, &bounds).unwrap_err().passing());
     }
 }

@@ -10,6 +10,9 @@
 //!   ionflux.agent.outputs      key: the workspace      value: a PlatformEvent     by option
 //! ```
 //!
+//! A mark also remembers where partitions end, so that a topic that was made anew, or lost records,
+//! is due a snapshot: at the next start, or within a minute of writes.
+//!
 //! A key stays on one partition. Where a topic was given more, the next session brings a snapshot,
 //! which takes keys away from where they were.
 //!
@@ -36,6 +39,7 @@ mod held;
 mod reader;
 mod topics;
 
+mod bounds;
 mod chunk;
 mod moves;
 mod partition;

@@ -110,6 +110,18 @@ impl Reader {
         Ok(())
     }
 
+    /// The first and the next offset of a partition, whatever is open in it.
+    pub(super) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), SinkError> {
+        let (begun, step) = (Instant::now(), format!("look at {topic}"));
+        loop {
+            match self.plain.fetch_watermarks(topic, partition, REQUEST_MAX) {
+                // A topic that was just made is known before its leader is.
+                Err(error) if leaderless(&error) => self.pause(begun, &step)?,
+                bounds => return bounds.map_err(|error| self.heard.failed(&step, error)),
+            }
+        }
+    }
+
     /// The first and the next offset of a partition, once no transaction is open in it.
     fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), SinkError> {
         let asked = |consumer: &BaseConsumer<Heard>| {
@@ -204,6 +216,11 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+fn leaderless(error: &KafkaError) -> bool {
+    let codes = [Code::NotLeaderForPartition, Code::LeaderNotAvailable, Code::UnknownPartition];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 /// Errors that the client gets over by itself.

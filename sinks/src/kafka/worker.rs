@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
+use super::bounds::{Bounds, Known};
 use super::chunk::{Chunk, Piece};
 use super::encode::{Encoder, Moment};
 use super::error::{Heard, refused};
@@ -68,6 +69,8 @@ pub(super) struct Worker {
     /// How the topics are written, as a hash.
     layout: String,
     /// The newest mark, if the topics are written as they were then.
+    /// Where the partitions of the views' topics begin and end.
+    known: Option<Known>,
     found: Option<Mark>,
 }
 
@@ -104,9 +107,18 @@ impl Worker {
         let begun = producer.init_transactions(FENCE_MAX);
         begun.map_err(|error| heard.failed("begin as the only producer", error))?;
         let pens = Arc::new(settings.pens()?);
-        let (partitions, layout) = (Vec::new(), String::new());
-        let mut worker =
-            Self { settings, pens, reader, producer, heard, partitions, layout, found: None };
+        let (partitions, layout, known) = (Vec::new(), String::new(), None);
+        let mut worker = Self {
+            settings,
+            pens,
+            reader,
+            producer,
+            heard,
+            partitions,
+            layout,
+            known,
+            found: None,
+        };
         if rest.iter().any(|topic| topic.cleanup == Cleanup::Compact) {
             worker.forget()?;
         }
@@ -132,9 +144,27 @@ impl Worker {
         self.layout = mark::layout(&self.settings.config, topics);
         let (topic, name) = (self.settings.marks(), self.settings.name.as_bytes());
         let newest = self.reader.newest(&topic, name)?;
-        let found = newest.map(|value| mark::read(&value, &self.layout)).transpose()?;
-        self.found = found.flatten();
+        let known = self.bounds()?;
+        let read = |value: Vec<u8>| mark::read(&value, &self.layout, known.bounds());
+        let found = newest.map(read).transpose()?;
+        (self.found, self.known) = (found.flatten(), Some(known));
         Ok(())
+    }
+
+    /// Where the partitions of the views' topics begin and end now.
+    fn bounds(&self) -> Result<Known, SinkError> {
+        Known::now(&self.reader, &self.pens.encoders, &self.partitions)
+    }
+
+    /// Remembers much that was just written. What cannot be had now is looked at before the next.
+    fn remember(&mut self) {
+        match self.bounds() {
+            Ok(now) => self.known = Some(now),
+            Err(error) => {
+                tracing::debug!(%error, "the ends of the topics are looked at later");
+                self.known.iter_mut().for_each(Known::outdate);
+            }
+        }
     }
 
     pub(super) fn pens(&self) -> Arc<Pens> {
@@ -154,6 +184,9 @@ impl Worker {
                 return;
             }
             self.found = Some(job.to);
+            if job.whole {
+                self.remember();
+            }
         }
     }
 
@@ -169,7 +202,11 @@ impl Worker {
         Ok(())
     }
 
-    fn write(&self, job: &mut Job) -> Result<(), SinkError> {
+    fn write(&mut self, job: &mut Job) -> Result<(), SinkError> {
+        if self.known.as_ref().is_some_and(Known::due) {
+            let now = self.bounds()?;
+            self.known.as_mut().map_or(Ok(()), |known| known.renew(now))?;
+        }
         let held = if job.whole { self.held()? } else { Vec::new() };
         self.begin()?;
         let written = self.records(job, held);
@@ -218,7 +255,9 @@ impl Worker {
                 self.put(place, (key, None), Some(&headers[at]))?;
             }
         }
-        let mark = mark::written(&job.to, &self.layout);
+        let none = Bounds::new();
+        let bounds = self.known.as_ref().map_or(&none, Known::bounds);
+        let mark = mark::written(&job.to, &self.layout, bounds);
         let place = Place { topic: &self.settings.marks(), partition: 0 };
         self.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
     }
