@@ -1,8 +1,8 @@
 //! Where the partitions of the views' topics begin and end, as a mark remembers it.
 //!
-//! Invariant: a topic whose end lies before one that was seen, or whose beginning lies behind it, is
-//! not the one that was written: it was made anew, or records were taken out of it. Its mark says
-//! nothing of it then.
+//! Invariant: a topic whose end lies before one that was seen, or whose beginning lies behind it,
+//! is not the one that was written: it was made anew, or records were taken out of it. Its mark
+//! says nothing of it then.
 
 use std::time::{Duration, Instant};
 
