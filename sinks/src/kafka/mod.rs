@@ -16,11 +16,11 @@
 //! A key stays on one partition. Where a topic was given more, the next session brings a snapshot,
 //! which takes keys away from where they were.
 //!
-//! What agents found is told of what moved in the topics, so that nothing is told twice or left
-//! out: changes say it themselves, and a snapshot is compared with what it replaces. That can be
-//! done only beside a mark of the same layout. The first snapshot tells nothing, and so does one
-//! that follows another format, envelope, schema, choice of views or number of partitions, or a
-//! topic that was taken away: the rows there cannot be compared.
+//! Events tell of each row that moved in the topics, once: changes say it themselves, a snapshot is
+//! compared with what it replaces. That takes a mark of the same layout. Without one a snapshot
+//! tells nothing: the first, and one that follows another format, envelope, choice or version of
+//! views, id of a schema or number of partitions, or a topic that was taken away. What moved while
+//! the target was behind such a change is not told.
 //!
 //! A batch is one transaction whatever its size, for only so an epoch is seen whole; it has to be
 //! through before its timeout, which bounds a first snapshot of a slow cluster.
