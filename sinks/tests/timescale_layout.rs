@@ -116,8 +116,13 @@ async fn a_second_program_changes_nothing_and_a_dropped_table_comes_again() {
     let error = sink.write(&next()).await.unwrap_err();
     assert!(error.passing(), "{error}");
     assert_eq!(sink.resume().await.unwrap(), None);
+    sink.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(database.texts(PLACES).await.len(), before.len());
     database.run("DROP TABLE ionflux.conformance_sales CASCADE").await;
-    assert_eq!(database.sink_of(&VIEWS).resume().await.unwrap(), None);
+    let mut again = database.sink_of(&VIEWS);
+    assert_eq!(again.resume().await.unwrap(), None);
+    again.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(again.resume().await.unwrap(), Some(MARK));
     assert_eq!(database.texts(PLACES).await.len(), before.len());
     database.end().await;
 }
@@ -136,13 +141,19 @@ async fn a_view_of_another_version_is_made_anew_and_a_newer_one_left_alone() {
     let before = database.texts(sales).await;
     let mut newer = database.sink_of(&[&SALES, &COUNTS_2]);
     assert_eq!(newer.resume().await.unwrap(), None, "a snapshot has to follow");
-    assert_eq!(database.texts(sales).await, before, "the other table stays");
+    let changes = Outgoing { views: vec![], ..next() };
+    assert!(newer.write(&changes).await.unwrap_err().passing(), "changes alone are not enough");
+    assert_eq!(newer.resume().await.unwrap(), None);
     let row = Row(vec![Value::text("a"), Value::Int(1), Value::Int(2)]);
     newer.write(&snapshot(vec![(&SALES, vec![]), (&COUNTS_2, vec![row])])).await.unwrap();
     let shown =
         "SELECT workspace_id, units::text, orders::text FROM ionflux_read.conformance_counts";
     database.run("INSERT INTO ionflux.readers VALUES ('ionflux', '*')").await;
     assert_eq!(database.texts(shown).await, ["a 1 2"]);
+    assert_eq!(database.texts(sales).await, before, "the other table stays");
+    let keys = "SELECT conname::text FROM pg_constraint WHERE contype = 'p' \
+                AND conrelid = 'ionflux.conformance_counts'::regclass";
+    assert_eq!(database.texts(keys).await, ["conformance_counts_pkey"]);
     // The old program sees it at its next write, and halts at its next question.
     assert!(sink.write(&next()).await.unwrap_err().passing());
     let error = sink.resume().await.unwrap_err();
@@ -157,12 +168,15 @@ async fn a_view_of_another_version_is_made_anew_and_a_newer_one_left_alone() {
 #[tokio::test]
 async fn objects_of_others_over_a_table_are_not_dropped() {
     let Some(mut database) = Database::new().await else { return };
-    database.sink_of(&VIEWS).resume().await.unwrap();
+    database.sink_of(&VIEWS).write(&snapshot(vec![])).await.unwrap();
     database.run("CREATE VIEW public.mine AS SELECT * FROM ionflux.conformance_counts").await;
-    let error = database.sink_of(&[&SALES, &COUNTS_2]).resume().await.unwrap_err();
+    let changed = || database.sink_of(&[&SALES, &COUNTS_2]);
+    let error = changed().write(&snapshot(vec![])).await.unwrap_err();
     assert!(!error.passing() && error.to_string().contains("2BP01"), "{error}");
+    let mut sink = changed();
     database.run("DROP VIEW public.mine").await;
-    assert_eq!(database.sink_of(&[&SALES, &COUNTS_2]).resume().await.unwrap(), None);
+    sink.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(sink.resume().await.unwrap(), Some(MARK));
     database.end().await;
 }
 

@@ -141,12 +141,13 @@ impl Layout {
     }
 }
 
-fn of_table(table: &Table, extension: Extension) -> Object {
+/// A table with what is its own.
+pub(super) fn of_table(table: &Table, extension: Extension) -> Object {
     let mut statements = table.definition();
     let workspace = table.schema.column("workspace_id").map(|_| "workspace_id");
     match chunked(table, extension) {
         true => statements.extend(hyper::definition(table)),
-        false => statements.extend(access::row_security(table.view.name, workspace)),
+        false => statements.extend(access::row_security(&table.own_name(), workspace)),
     }
     Object {
         schema: "ionflux",

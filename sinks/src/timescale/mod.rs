@@ -1,7 +1,11 @@
 //! PostgreSQL and TimescaleDB: every view a table in the schema `ionflux`, always at one epoch.
 //!
 //! Delivery: exactly once. Rows and mark change in one transaction that goes on only from where the
-//! batch begins. Invariant: readers are never blocked and never see half an epoch.
+//! batch begins. Invariant: readers are never blocked and never see half an epoch, also while the
+//! tables of a view that changed are made anew: those of before stay until the snapshot is whole.
+//! What stays in their way is the wait for a moment when a table takes the place of another. A
+//! `REPEATABLE READ` transaction that began before that moment and reads the table only after it
+//! fails, or sees it empty.
 //!
 //! ```text
 //!   ionflux.sink_mark                one row: state, epoch        the lock of every write

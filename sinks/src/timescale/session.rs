@@ -16,7 +16,7 @@ use super::config::Address;
 use super::error::{code, failed};
 use super::hyper::Extension;
 use super::layout::{Layout, Options};
-use super::migrate::migrate;
+use super::migrate::prepare;
 use super::table::Table;
 use crate::error::SinkError;
 use crate::sink::Mark;
@@ -45,26 +45,21 @@ const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load',
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
 /// The target's mark, once no write that was given up can still change it: that one holds the row.
-const ASK: &str = "SELECT state::text, epoch::text, (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
+pub(super) const ASK: &str = "SELECT state::text, epoch::text, (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
      FROM ionflux.sink_mark WHERE one FOR UPDATE";
 
 /// A connection.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
     pub(super) layout: Arc<Layout>,
+    /// Whether the tables are there; if not, the next snapshot makes them.
+    pub(super) whole: bool,
     /// Whether the staging tables are there.
     pub(super) staged: bool,
 }
 
-/// The mark's row.
-pub(super) struct Held {
-    pub(super) mark: Option<Mark>,
-    /// The checksum of the layout that the tables have.
-    pub(super) layout: Option<String>,
-}
-
 impl Session {
-    /// Connects and migrates.
+    /// Connects, and makes what readers see no difference of.
     pub(super) async fn open(
         address: &Address,
         tables: &[Table],
@@ -81,7 +76,7 @@ impl Session {
         let connection =
             connection.map_err(|error| failed(&format!("connect to {place}"), error))?;
         let layout = Arc::new(Layout::new(&[], options, Extension::Absent));
-        let mut session = Self { connection, layout, staged: false };
+        let mut session = Self { connection, layout, whole: false, staged: false };
         session.run("set up", SETUP).await?;
         // The server gives up a little before the program does, so that it says so itself.
         let limit = options.answer_s - options.answer_s / 15;
@@ -89,7 +84,7 @@ impl Session {
         session.try_run(WATCH_CLIENT).await?;
         let extension = session.extension(options.hypertables).await?;
         let layout = Arc::new(Layout::new(tables, options, extension));
-        migrate(&mut session, &layout).await?;
+        session.whole = prepare(&mut session, &layout).await?;
         session.layout = layout;
         Ok(session)
     }
@@ -117,22 +112,28 @@ impl Session {
     /// What the target says it holds, once no earlier write can still land.
     pub(super) async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
         let rows = self.rows("ask for the mark", ASK).await?;
-        self.held(rows).map(|held| held.mark)
+        let mark = self.held(rows)?;
+        Ok(mark.filter(|_| self.whole))
     }
 
     /// Begins a transaction that holds the mark.
-    pub(super) async fn begin(&mut self) -> Result<Held, SinkError> {
+    pub(super) async fn begin(&mut self) -> Result<Option<Mark>, SinkError> {
         let rows = self.rows("begin", &format!("BEGIN; {ASK}")).await?;
         self.held(rows)
     }
 
-    fn held(&self, rows: Vec<Vec<Option<String>>>) -> Result<Held, SinkError> {
+    /// The mark of a row, as long as the layout is ours or is still to become so.
+    fn held(&self, rows: Vec<Vec<Option<String>>>) -> Result<Option<Mark>, SinkError> {
         let lost = || SinkError::transient("PostgreSQL: the row of ionflux.sink_mark is gone");
         let row = rows.into_iter().next().ok_or_else(lost)?;
         let Ok([state, epoch, as_of, layout]) = <[Option<String>; 4]>::try_from(row) else {
             return Err(lost());
         };
-        let mark = match (state, epoch, as_of) {
+        if self.whole && layout.as_ref() != Some(&self.layout.checksum) {
+            let what = "PostgreSQL: another program changed the schema ionflux";
+            return Err(SinkError::transient(what));
+        }
+        Ok(match (state, epoch, as_of) {
             (Some(state), Some(epoch), Some(as_of)) => {
                 let state = u128::from_str_radix(&state.replace('-', ""), 16);
                 let state = state.map_err(|_| lost())?;
@@ -141,8 +142,7 @@ impl Session {
                 Some(Mark { state, epoch: Epoch(epoch), as_of: UtcMs(as_of) })
             }
             _ => None,
-        };
-        Ok(Held { mark, layout })
+        })
     }
 
     /// Runs statements; gives how many rows they touched.
