@@ -278,6 +278,10 @@ async fn a_login_sees_the_rows_of_its_workspaces() {
         assert!(texts(&mut reader, "TABLE ionflux.readers").await.is_err());
     }
     let mut reader = database.login(&one).await;
+    let mark = "SELECT epoch::text, extract(epoch FROM as_of)::bigint::text, \
+                (written_at IS NOT NULL)::text FROM ionflux_read.sink_mark";
+    assert_eq!(texts(&mut reader, mark).await.unwrap(), ["1 0 true"]);
+    assert!(texts(&mut reader, "SELECT state::text FROM ionflux_read.sink_mark").await.is_err());
     assert_eq!(texts(&mut reader, peek).await.unwrap(), ["a", "c"], "no error of a hidden row");
     texts(&mut reader, "SET ROLE ionflux_reader").await.unwrap();
     assert_eq!(texts(&mut reader, shown).await.unwrap(), ["a", "c"], "the session's user counts");

@@ -28,6 +28,14 @@ pub(super) const DEFINITION: [&str; 5] = [
     "COMMENT ON SCHEMA ionflux_read IS 'Every table and view of ionflux, by workspace.'",
 ];
 
+/// How far the tables are; which state folder it counts by is nobody's business.
+pub(super) const MARK: [&str; 2] = [
+    "CREATE VIEW ionflux_read.\"sink_mark\" AS \
+     SELECT epoch, as_of, written_at FROM ionflux.sink_mark",
+    "COMMENT ON VIEW ionflux_read.\"sink_mark\" IS \
+     'How far all tables are: at the epoch, which the shops had reached at as_of.'",
+];
+
 /// Makes the role; needs the right to, and does nothing if it is there.
 pub(super) const MAKE_ROLE: &str = "DO $$ BEGIN \
      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ionflux_reader') THEN \

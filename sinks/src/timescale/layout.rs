@@ -128,6 +128,7 @@ impl Layout {
         let shown: Vec<&Object> = objects.iter().filter(|o| o.kind != Kind::Policies).collect();
         let filtered: Vec<Object> = shown.into_iter().map(filtered).collect();
         objects.extend(filtered);
+        objects.push(mark());
         let mut whole = migrate::checksum();
         for object in &objects {
             whole.push_str(&object.checksum());
@@ -157,6 +158,20 @@ pub(super) fn of_table(table: &Table, extension: Extension) -> Object {
         needs: Vec::new(),
         statements,
         workspace,
+    }
+}
+
+/// How far the tables are, for readers.
+fn mark() -> Object {
+    let statements = access::MARK.map(str::to_owned).to_vec();
+    Object {
+        schema: "ionflux_read",
+        name: "sink_mark".to_owned(),
+        kind: Kind::View,
+        version: 0,
+        needs: Vec::new(),
+        statements,
+        workspace: None,
     }
 }
 
