@@ -88,9 +88,14 @@ impl Timescale {
         Session::open(&self.address, &self.tables, &self.options).await
     }
 
+    /// The session, if it is there and may be used on.
+    fn fresh(&mut self) -> Option<Session> {
+        self.session.take().filter(|session| !session.worn())
+    }
+
     async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
         // A connection of before may be dead without anybody knowing; a new one tells.
-        if let Some(mut session) = self.session.take()
+        if let Some(mut session) = self.fresh()
             && let Ok(mark) = session.ask().await
         {
             self.session = Some(session);
@@ -103,7 +108,7 @@ impl Timescale {
     }
 
     async fn put(&mut self, batch: &Outgoing) -> Result<(), SinkError> {
-        let mut session = match self.session.take() {
+        let mut session = match self.fresh() {
             Some(session) => session,
             None => self.open().await?,
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::Address;
 use super::error::{code, failed};
@@ -23,6 +23,9 @@ use crate::sink::Mark;
 
 /// How long a connection may take to be made, in milliseconds.
 const CONNECT_MS: u64 = 10_000;
+/// How long one is used, in hours. Its staging tables hold back the database's oldest transaction,
+/// so that it may not live for months.
+const SESSION_HOURS: u64 = 6;
 
 /// What every connection is told: waits that end before the driver gives up on an answer, a server
 /// that soon sees that nobody is there any more, and names that are what they look like.
@@ -56,6 +59,7 @@ pub(super) struct Session {
     pub(super) whole: bool,
     /// Whether the staging tables are there.
     pub(super) staged: bool,
+    opened: Instant,
 }
 
 impl Session {
@@ -76,7 +80,8 @@ impl Session {
         let connection =
             connection.map_err(|error| failed(&format!("connect to {place}"), error))?;
         let layout = Arc::new(Layout::new(&[], options, Extension::Absent));
-        let mut session = Self { connection, layout, whole: false, staged: false };
+        let mut session =
+            Self { connection, layout, whole: false, staged: false, opened: Instant::now() };
         session.run("set up", SETUP).await?;
         // The server gives up a little before the program does, so that it says so itself.
         let limit = options.answer_s - options.answer_s / 15;
@@ -87,6 +92,11 @@ impl Session {
         session.whole = prepare(&mut session, &layout).await?;
         session.layout = layout;
         Ok(session)
+    }
+
+    /// Whether another one should be opened instead.
+    pub(super) fn worn(&self) -> bool {
+        worn(self.opened.elapsed())
     }
 
     async fn extension(&mut self, wanted: bool) -> Result<Extension, SinkError> {
@@ -188,5 +198,21 @@ impl Session {
     pub(super) async fn one(&mut self, step: &str, sql: &str) -> Result<Option<String>, SinkError> {
         let rows = self.rows(step, sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+}
+
+fn worn(age: Duration) -> bool {
+    age >= Duration::from_secs(SESSION_HOURS * 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_not_used_for_months() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert!(!worn(Duration::ZERO) && !worn(hours(5)));
+        assert!(worn(hours(6)) && worn(hours(24 * 60)));
     }
 }
