@@ -123,6 +123,16 @@ async fn a_second_program_changes_nothing_and_a_dropped_table_comes_again() {
     assert_eq!(again.resume().await.unwrap(), None);
     again.write(&snapshot(vec![])).await.unwrap();
     assert_eq!(again.resume().await.unwrap(), Some(MARK));
+    // So does a table without a column.
+    database.run("ALTER TABLE ionflux.conformance_counts DROP COLUMN units CASCADE").await;
+    let changes = vec![(&COUNTS, vec![Change { old: None, new: Some(count("b", 2)) }])];
+    let error = again.write(&Outgoing { views: changes, ..next() }).await.unwrap_err();
+    assert!(error.passing() && error.to_string().contains("42703"), "{error}");
+    assert_eq!(again.resume().await.unwrap(), None);
+    again.write(&snapshot(vec![(&COUNTS, vec![count("b", 2)])])).await.unwrap();
+    let units = "SELECT units::text FROM ionflux.conformance_counts";
+    assert_eq!(database.texts(units).await, ["2"]);
+    assert_eq!(database.texts(PLACES).await.len(), before.len());
     assert_eq!(database.texts(PLACES).await.len(), before.len());
     database.end().await;
 }

@@ -113,7 +113,8 @@ impl Plan {
                 return Err(newer(&what));
             }
         }
-        let kept = kept(&layout.objects, &held);
+        let lacking = lacking(session, layout).await?;
+        let kept = kept(&layout.objects, &held, &lacking);
         let there = |table: &&Table| {
             kept.contains(&(format!("ionflux.{}", table.view.name), Kind::Table.name()))
         };
@@ -140,7 +141,31 @@ async fn whole(session: &mut Session, layout: &Layout) -> Result<bool, SinkError
          WHERE to_regclass(name) IS NULL))::text FROM ionflux.sink_mark",
         layout.checksum
     );
-    Ok(session.one("migrate", &same).await?.as_deref() == Some("true"))
+    if session.one("migrate", &same).await?.as_deref() != Some("true") {
+        return Ok(false);
+    }
+    Ok(lacking(session, layout).await?.is_empty())
+}
+
+/// The tables that are there without a column of theirs.
+async fn lacking(session: &mut Session, layout: &Layout) -> Result<Vec<String>, SinkError> {
+    let columns = layout.tables.iter().flat_map(|table| {
+        let place = format!("ionflux.{}", table.view.name);
+        let columns = table.schema.columns.iter();
+        columns.map(move |column| format!("('{place}', '{}')", column.name))
+    });
+    let columns: Vec<String> = columns.collect();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = format!(
+        "SELECT DISTINCT place FROM (VALUES {}) AS c (place, name) \
+         WHERE to_regclass(place) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute \
+         WHERE attrelid = to_regclass(place) AND attname = name)",
+        columns.join(", ")
+    );
+    let rows = session.rows("migrate", &query).await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
 }
 
 async fn base(session: &mut Session) -> Result<(), SinkError> {
@@ -288,7 +313,7 @@ async fn held(session: &mut Session) -> Result<Vec<Held>, SinkError> {
 }
 
 /// The objects, by place and kind, that are there as they should be and stand on such as are.
-fn kept(wanted: &[Object], held: &[Held]) -> BTreeSet<(String, &'static str)> {
+fn kept(wanted: &[Object], held: &[Held], lacking: &[String]) -> BTreeSet<(String, &'static str)> {
     let held: BTreeMap<(String, &str), &Held> =
         held.iter().map(|of| ((of.place(), of.kind.name()), of)).collect();
     let mut kept = BTreeSet::new();
@@ -301,7 +326,7 @@ fn kept(wanted: &[Object], held: &[Held]) -> BTreeSet<(String, &'static str)> {
                 .into_iter()
                 .any(|kind| kept.contains(&(need.clone(), kind.name())))
         });
-        if same && stands {
+        if same && stands && !lacking.contains(&key.0) {
             kept.insert(key);
         }
     }
