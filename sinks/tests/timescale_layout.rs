@@ -296,6 +296,15 @@ async fn a_login_sees_the_rows_of_its_workspaces() {
     texts(&mut reader, "SET ROLE ionflux_reader").await.unwrap();
     assert_eq!(texts(&mut reader, shown).await.unwrap(), ["a", "c"], "the session's user counts");
     drop(reader);
+    // A role that was made later is let in by the next connection.
+    let out = "REVOKE ALL ON SCHEMA ionflux, ionflux_read FROM ionflux_reader; \
+               REVOKE ALL ON ALL TABLES IN SCHEMA ionflux_read FROM ionflux_reader";
+    database.run(out).await;
+    let mut reader = database.login(&two).await;
+    assert!(texts(&mut reader, shown).await.unwrap_err().contains("permission denied"));
+    assert_eq!(database.sink_of(&VIEWS).resume().await.unwrap(), Some(MARK));
+    assert_eq!(texts(&mut reader, shown).await.unwrap(), ["b"]);
+    drop(reader);
     for name in [&one, &two, &all] {
         database.run(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
     }

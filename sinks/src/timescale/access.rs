@@ -42,6 +42,12 @@ pub(super) const MAKE_ROLE: &str = "DO $$ BEGIN \
      CREATE ROLE ionflux_reader NOLOGIN; END IF; \
      EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
 
+/// Whether the role, where there is one, is let in.
+pub(super) const LET_IN: &str = "SELECT coalesce(bool_and(\
+     has_schema_privilege(r.oid, 'ionflux', 'USAGE') AND \
+     has_schema_privilege(r.oid, 'ionflux_read', 'USAGE')), true)::text \
+     FROM pg_roles AS r WHERE r.rolname = 'ionflux_reader'";
+
 /// Lets the role in. Functions are everybody's already.
 pub(super) const GRANTS: [&str; 2] = [
     "GRANT USAGE ON SCHEMA ionflux, ionflux_read TO ionflux_reader",

@@ -144,7 +144,9 @@ async fn whole(session: &mut Session, layout: &Layout) -> Result<bool, SinkError
     if session.one("migrate", &same).await?.as_deref() != Some("true") {
         return Ok(false);
     }
-    Ok(lacking(session, layout).await?.is_empty())
+    // An administrator may make the role at any time.
+    let let_in = session.one("migrate", access::LET_IN).await?;
+    Ok(let_in.as_deref() == Some("true") && lacking(session, layout).await?.is_empty())
 }
 
 /// The tables that are there without a column of theirs.
