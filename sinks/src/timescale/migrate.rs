@@ -278,9 +278,10 @@ async fn objects(session: &mut Session, layout: &Layout, plan: &Plan) -> Result<
     Ok(())
 }
 
-/// Whether the extension is there, wanted or not.
+/// Whether the extension is there, wanted or not, and knows policies.
 async fn extended(session: &mut Session) -> Result<bool, SinkError> {
-    let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb'";
+    let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb' \
+                 AND current_setting('timescaledb.license', true) = 'timescale'";
     Ok(session.one("migrate", there).await?.as_deref() == Some("1"))
 }
 

@@ -39,7 +39,8 @@ const SETUP: &str = "SET search_path TO pg_catalog; SET lock_timeout TO '10s'; \
 const WATCH_CLIENT: &str = "SET client_connection_check_interval TO '5s'";
 
 /// Whether the extension is there, or could be made: its loader runs and we may do anything.
-const EXTENSION: &str = "SELECT e.extversion, n.nspname::text FROM pg_extension AS e \
+const EXTENSION: &str = "SELECT e.extversion, n.nspname::text, \
+     current_setting('timescaledb.license', true) FROM pg_extension AS e \
      JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'";
 const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load', true) IS NOT NULL \
      AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') \
@@ -110,7 +111,7 @@ impl Session {
         }
         let installed = found.first().map(|row| {
             let cell = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
-            (cell(0), cell(1))
+            (cell(0), cell(1), cell(2))
         });
         let extension = Extension::of(installed, wanted);
         if installed.is_some() {
