@@ -240,6 +240,8 @@ async fn the_documented_tables_have_the_documented_columns() {
                  FROM ionflux.metrics_daily ORDER BY 1";
     let expected = ["1970-01-01 00:00:00 4 5.0000", "1970-01-02 00:00:00 2 5.0000"];
     assert_eq!(database.texts(daily).await, expected);
+    let is = "SELECT obj_description('ionflux.metrics_daily'::regclass, 'pg_class')";
+    assert!(database.texts(is).await[0].starts_with("Totals of days of UTC, not of the shop"));
     let levels = database.texts(&columns("user_xp_levels")).await;
     let documented =
         ["user_id", "workspace_id", "current_xp", "current_level", "last_activity_timestamp"];

@@ -5,6 +5,10 @@
 //! A table with a time in its key becomes a hypertable. Row security is for the other tables: the
 //! columnstore and continuous aggregates refuse it, so that the views of `ionflux_read` filter.
 //!
+//! `metrics_daily` is the one thing that is not of the mark's epoch: a day that is over is stored,
+//! and a late correction of its hours shows in it within the hour. Its day is the day of UTC, not
+//! the shop's; `revenue_by_day` has that, at the mark's epoch.
+//!
 //! A transaction of a reader that sees what was before (`REPEATABLE READ`) misses the rows of a
 //! chunk that went to the columnstore after it began; single statements miss nothing.
 
@@ -178,7 +182,7 @@ pub(super) fn daily_aggregate(options: &Options) -> Vec<String> {
          start_offset => {start}, end_offset => INTERVAL '1 hour', \
          schedule_interval => INTERVAL '1 hour')"
     );
-    vec![DAILY_AGGREGATE.to_owned(), refreshed]
+    vec![DAILY_AGGREGATE.to_owned(), DAILY_AGGREGATE_IS.to_owned(), refreshed]
 }
 
 const DAILY_AGGREGATE: &str = "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\" \
@@ -189,6 +193,15 @@ const DAILY_AGGREGATE: &str = "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\
      round(sum(\"revenue\") / nullif(sum(\"orders\"), 0), 4) AS \"aov\", \
      sum(\"refunds\")::bigint AS \"refunds\", sum(\"returns\") AS \"returns\" \
      FROM ionflux.\"metrics_hourly\" GROUP BY 1, 2, 3, 4 WITH NO DATA";
+
+const DAILY_AGGREGATE_IS: &str = "COMMENT ON VIEW ionflux.\"metrics_daily\" IS \
+     'Totals of days of UTC, not of the shop. A continuous aggregate: a late correction of a day \
+     that is over shows within the hour, so that it may be behind the epoch of sink_mark; \
+     revenue_by_day never is.'";
+
+/// What the plain view is.
+pub(super) const DAILY_VIEW_IS: &str = "COMMENT ON VIEW ionflux.\"metrics_daily\" IS \
+     'Totals of days of UTC, not of the shop, at the epoch of sink_mark.'";
 
 /// The same totals where the extension is not: a plain view.
 pub(super) const DAILY_VIEW: &str = "CREATE VIEW ionflux.\"metrics_daily\" AS SELECT \

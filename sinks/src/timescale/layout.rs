@@ -188,7 +188,9 @@ fn daily(tables: &[Table], options: &Options, extension: Extension) -> Option<Ob
     let whole = needed.iter().all(|name| hourly.schema.column(name).is_some());
     let (kind, statements) = match chunked(hourly, extension) {
         true => (Kind::Aggregate, hyper::daily_aggregate(options)),
-        false => (Kind::View, vec![hyper::DAILY_VIEW.to_owned()]),
+        false => {
+            (Kind::View, [hyper::DAILY_VIEW, hyper::DAILY_VIEW_IS].map(str::to_owned).to_vec())
+        }
     };
     let view = Object::over("metrics_hourly", "metrics_daily", Some("workspace_id"), statements);
     whole.then_some(Object { kind, ..view })

@@ -7,6 +7,8 @@
 //! `REPEATABLE READ` transaction that began before that moment and reads the table only after it
 //! fails, or sees it empty.
 //!
+//! One exception, `metrics_daily` on TimescaleDB: see `hyper`.
+//!
 //! ```text
 //!   ionflux.sink_mark                one row: state, epoch        the lock of every write
 //!   ionflux.<view>                   the view's rows              hypertable if keyed by time
