@@ -314,6 +314,40 @@ async fn a_login_sees_the_rows_of_its_workspaces() {
 }
 
 #[tokio::test]
+async fn a_view_over_a_filtered_table_is_filtered_as_well() {
+    let Some(mut database) = Database::new().await else { return };
+    let old = "SELECT (current_setting('server_version_num')::integer < 150000)::text";
+    if database.texts(old).await == ["true"] {
+        eprintln!("SKIPPED: views before PostgreSQL 15 have the rights of their owner");
+        return database.end().await;
+    }
+    let xp = |workspace: &str| {
+        let (workspace, user) = (Value::text(workspace), Value::text("u"));
+        Row(vec![workspace, user, Value::Int(1), Value::Int(1), Value::Instant(UtcMs(1))])
+    };
+    let mut sink = database.sink_of(&[&USER_XP]);
+    sink.write(&snapshot(vec![(&USER_XP, vec![xp("a"), xp("b")])])).await.unwrap();
+    let login = format!("{}_one", database.name);
+    let mapped = format!(
+        "CREATE ROLE {login} LOGIN; GRANT ionflux_reader TO {login}; \
+         INSERT INTO ionflux.readers VALUES ('{login}', 'a'); \
+         GRANT SELECT ON ionflux.user_xp_levels TO {login}"
+    );
+    database.run(&mapped).await;
+    let mut reader = database.login(&login).await;
+    let below = "SELECT workspace_id FROM ionflux.user_xp_levels";
+    let refused = texts(&mut reader, below).await.unwrap_err();
+    assert!(refused.contains("permission denied for table user_xp"), "{refused}");
+    let shown = "SELECT workspace_id FROM ionflux_read.user_xp_levels";
+    assert_eq!(texts(&mut reader, shown).await.unwrap(), ["a"], "which needs no right below");
+    database.run(&format!("GRANT SELECT ON ionflux.user_xp TO {login}")).await;
+    assert_eq!(texts(&mut reader, below).await.unwrap(), ["a"]);
+    drop(reader);
+    database.run(&format!("DROP OWNED BY {login}; DROP ROLE {login}")).await;
+    database.end().await;
+}
+
+#[tokio::test]
 async fn a_user_with_few_rights_is_enough_and_says_what_is_missing() {
     let Some(mut database) = Database::new().await else { return };
     let user = format!("{}_plain", database.name);

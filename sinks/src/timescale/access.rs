@@ -8,8 +8,10 @@
 //!                                                     rows of the workspaces of ionflux.readers
 //! ```
 //!
-//! The tables below have the same filter as row security, for whoever is let in there; hypertables
-//! cannot, for their columnstore refuses it.
+//! The tables below have the same filter as row security, for whoever is let in there, and the
+//! views of `ionflux` over them ask for the rights of whoever reads (from PostgreSQL 15 on; before,
+//! they show all rows). Hypertables, views over them and `metrics_daily` are not filtered there,
+//! for the columnstore refuses row security: let readers into `ionflux_read` alone.
 
 /// The role that dashboards are made members of.
 pub(super) const ROLE: &str = "ionflux_reader";
@@ -68,11 +70,13 @@ fn filter(workspace: Option<&str>) -> String {
     }
 }
 
-/// The filtered view of a table or view of `ionflux`.
-pub(super) fn filtered(name: &str, workspace: Option<&str>) -> String {
+/// The filtered view of a table or view of `ionflux`; one of the latter is named by what it shows,
+/// for it might ask for the reader's rights on the tables below.
+pub(super) fn filtered(name: &str, select: Option<&str>, workspace: Option<&str>) -> String {
+    let of = select.map_or(format!("ionflux.\"{name}\""), |select| format!("({select}) AS shown"));
     format!(
         "CREATE VIEW ionflux_read.\"{name}\" WITH (security_barrier = true) AS \
-         SELECT * FROM ionflux.\"{name}\" WHERE {}",
+         SELECT * FROM {of} WHERE {}",
         filter(workspace)
     )
 }

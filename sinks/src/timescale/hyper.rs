@@ -204,7 +204,7 @@ pub(super) const DAILY_VIEW_IS: &str = "COMMENT ON VIEW ionflux.\"metrics_daily\
      'Totals of days of UTC, not of the shop, at the epoch of sink_mark.'";
 
 /// The same totals where the extension is not: a plain view.
-pub(super) const DAILY_VIEW: &str = "CREATE VIEW ionflux.\"metrics_daily\" AS SELECT \
+pub(super) const DAILY_SELECT: &str = "SELECT \
      \"workspace_id\", \"shop_id\", date_trunc('day', \"hour\", 'UTC') AS \"day\", \"currency\", \
      sum(\"orders\")::bigint AS \"orders\", sum(\"revenue\") AS \"revenue\", \
      round(sum(\"revenue\") / nullif(sum(\"orders\"), 0), 4) AS \"aov\", \

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::config::Address;
 use super::error::{code, failed};
 use super::hyper::Extension;
-use super::layout::{Layout, Options};
+use super::layout::{Layout, Options, Server};
 use super::migrate::prepare;
 use super::table::Table;
 use crate::error::SinkError;
@@ -45,6 +45,7 @@ const EXTENSION: &str = "SELECT e.extversion, n.nspname::text, \
 const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load', true) IS NOT NULL \
      AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') \
      AND EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper))::text";
+const INVOKERS: &str = "SELECT (current_setting('server_version_num')::integer >= 150000)::text";
 /// A snapshot may touch any number of rows of the columnstore.
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
@@ -80,7 +81,8 @@ impl Session {
         })?;
         let connection =
             connection.map_err(|error| failed(&format!("connect to {place}"), error))?;
-        let layout = Arc::new(Layout::new(&[], options, Extension::Absent));
+        let nothing = Server { extension: Extension::Absent, invokers: false };
+        let layout = Arc::new(Layout::new(&[], options, nothing));
         let mut session =
             Self { connection, layout, whole: false, staged: false, opened: Instant::now() };
         session.run("set up", SETUP).await?;
@@ -89,7 +91,9 @@ impl Session {
         session.run("set up", &format!("SET statement_timeout TO '{limit}s'")).await?;
         session.try_run(WATCH_CLIENT).await?;
         let extension = session.extension(options.hypertables).await?;
-        let layout = Arc::new(Layout::new(tables, options, extension));
+        let invokers =
+            session.one("look at the server", INVOKERS).await?.as_deref() == Some("true");
+        let layout = Arc::new(Layout::new(tables, options, Server { extension, invokers }));
         session.whole = prepare(&mut session, &layout).await?;
         session.layout = layout;
         Ok(session)
