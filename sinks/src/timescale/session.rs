@@ -50,7 +50,8 @@ const INVOKERS: &str = "SELECT (current_setting('server_version_num')::integer >
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
 /// The target's mark, once no write that was given up can still change it: that one holds the row.
-pub(super) const ASK: &str = "SELECT state::text, epoch::text, (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
+pub(super) const ASK: &str = "SELECT state::text, epoch::text, \
+     (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
      FROM ionflux.sink_mark WHERE one FOR UPDATE";
 
 /// A connection.
