@@ -116,8 +116,23 @@ async fn a_second_program_changes_nothing_and_a_dropped_table_comes_again() {
     let error = sink.write(&next()).await.unwrap_err();
     assert!(error.passing(), "{error}");
     assert_eq!(sink.resume().await.unwrap(), None);
+    sink.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(database.texts(PLACES).await.len(), before.len());
     database.run("DROP TABLE ionflux.conformance_sales CASCADE").await;
-    assert_eq!(database.sink_of(&VIEWS).resume().await.unwrap(), None);
+    let mut again = database.sink_of(&VIEWS);
+    assert_eq!(again.resume().await.unwrap(), None);
+    again.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(again.resume().await.unwrap(), Some(MARK));
+    // So does a table without a column.
+    database.run("ALTER TABLE ionflux.conformance_counts DROP COLUMN units CASCADE").await;
+    let changes = vec![(&COUNTS, vec![Change { old: None, new: Some(count("b", 2)) }])];
+    let error = again.write(&Outgoing { views: changes, ..next() }).await.unwrap_err();
+    assert!(error.passing() && error.to_string().contains("42703"), "{error}");
+    assert_eq!(again.resume().await.unwrap(), None);
+    again.write(&snapshot(vec![(&COUNTS, vec![count("b", 2)])])).await.unwrap();
+    let units = "SELECT units::text FROM ionflux.conformance_counts";
+    assert_eq!(database.texts(units).await, ["2"]);
+    assert_eq!(database.texts(PLACES).await.len(), before.len());
     assert_eq!(database.texts(PLACES).await.len(), before.len());
     database.end().await;
 }
@@ -136,13 +151,19 @@ async fn a_view_of_another_version_is_made_anew_and_a_newer_one_left_alone() {
     let before = database.texts(sales).await;
     let mut newer = database.sink_of(&[&SALES, &COUNTS_2]);
     assert_eq!(newer.resume().await.unwrap(), None, "a snapshot has to follow");
-    assert_eq!(database.texts(sales).await, before, "the other table stays");
+    let changes = Outgoing { views: vec![], ..next() };
+    assert!(newer.write(&changes).await.unwrap_err().passing(), "changes alone are not enough");
+    assert_eq!(newer.resume().await.unwrap(), None);
     let row = Row(vec![Value::text("a"), Value::Int(1), Value::Int(2)]);
     newer.write(&snapshot(vec![(&SALES, vec![]), (&COUNTS_2, vec![row])])).await.unwrap();
     let shown =
         "SELECT workspace_id, units::text, orders::text FROM ionflux_read.conformance_counts";
     database.run("INSERT INTO ionflux.readers VALUES ('ionflux', '*')").await;
     assert_eq!(database.texts(shown).await, ["a 1 2"]);
+    assert_eq!(database.texts(sales).await, before, "the other table stays");
+    let keys = "SELECT conname::text FROM pg_constraint WHERE contype = 'p' \
+                AND conrelid = 'ionflux.conformance_counts'::regclass";
+    assert_eq!(database.texts(keys).await, ["conformance_counts_pkey"]);
     // The old program sees it at its next write, and halts at its next question.
     assert!(sink.write(&next()).await.unwrap_err().passing());
     let error = sink.resume().await.unwrap_err();
@@ -157,12 +178,15 @@ async fn a_view_of_another_version_is_made_anew_and_a_newer_one_left_alone() {
 #[tokio::test]
 async fn objects_of_others_over_a_table_are_not_dropped() {
     let Some(mut database) = Database::new().await else { return };
-    database.sink_of(&VIEWS).resume().await.unwrap();
+    database.sink_of(&VIEWS).write(&snapshot(vec![])).await.unwrap();
     database.run("CREATE VIEW public.mine AS SELECT * FROM ionflux.conformance_counts").await;
-    let error = database.sink_of(&[&SALES, &COUNTS_2]).resume().await.unwrap_err();
+    let changed = || database.sink_of(&[&SALES, &COUNTS_2]);
+    let error = changed().write(&snapshot(vec![])).await.unwrap_err();
     assert!(!error.passing() && error.to_string().contains("2BP01"), "{error}");
+    let mut sink = changed();
     database.run("DROP VIEW public.mine").await;
-    assert_eq!(database.sink_of(&[&SALES, &COUNTS_2]).resume().await.unwrap(), None);
+    sink.write(&snapshot(vec![])).await.unwrap();
+    assert_eq!(sink.resume().await.unwrap(), Some(MARK));
     database.end().await;
 }
 
@@ -216,6 +240,8 @@ async fn the_documented_tables_have_the_documented_columns() {
                  FROM ionflux.metrics_daily ORDER BY 1";
     let expected = ["1970-01-01 00:00:00 4 5.0000", "1970-01-02 00:00:00 2 5.0000"];
     assert_eq!(database.texts(daily).await, expected);
+    let is = "SELECT obj_description('ionflux.metrics_daily'::regclass, 'pg_class')";
+    assert!(database.texts(is).await[0].starts_with("Totals of days of UTC, not of the shop"));
     let levels = database.texts(&columns("user_xp_levels")).await;
     let documented =
         ["user_id", "workspace_id", "current_xp", "current_level", "last_activity_timestamp"];
@@ -264,13 +290,60 @@ async fn a_login_sees_the_rows_of_its_workspaces() {
         assert!(texts(&mut reader, "TABLE ionflux.readers").await.is_err());
     }
     let mut reader = database.login(&one).await;
+    let mark = "SELECT epoch::text, extract(epoch FROM as_of)::bigint::text, \
+                (written_at IS NOT NULL)::text FROM ionflux_read.sink_mark";
+    assert_eq!(texts(&mut reader, mark).await.unwrap(), ["1 0 true"]);
+    assert!(texts(&mut reader, "SELECT state::text FROM ionflux_read.sink_mark").await.is_err());
     assert_eq!(texts(&mut reader, peek).await.unwrap(), ["a", "c"], "no error of a hidden row");
     texts(&mut reader, "SET ROLE ionflux_reader").await.unwrap();
     assert_eq!(texts(&mut reader, shown).await.unwrap(), ["a", "c"], "the session's user counts");
     drop(reader);
+    // A role that was made later is let in by the next connection.
+    let out = "REVOKE ALL ON SCHEMA ionflux, ionflux_read FROM ionflux_reader; \
+               REVOKE ALL ON ALL TABLES IN SCHEMA ionflux_read FROM ionflux_reader";
+    database.run(out).await;
+    let mut reader = database.login(&two).await;
+    assert!(texts(&mut reader, shown).await.unwrap_err().contains("permission denied"));
+    assert_eq!(database.sink_of(&VIEWS).resume().await.unwrap(), Some(MARK));
+    assert_eq!(texts(&mut reader, shown).await.unwrap(), ["b"]);
+    drop(reader);
     for name in [&one, &two, &all] {
         database.run(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
     }
+    database.end().await;
+}
+
+#[tokio::test]
+async fn a_view_over_a_filtered_table_is_filtered_as_well() {
+    let Some(mut database) = Database::new().await else { return };
+    let old = "SELECT (current_setting('server_version_num')::integer < 150000)::text";
+    if database.texts(old).await == ["true"] {
+        eprintln!("SKIPPED: views before PostgreSQL 15 have the rights of their owner");
+        return database.end().await;
+    }
+    let xp = |workspace: &str| {
+        let (workspace, user) = (Value::text(workspace), Value::text("u"));
+        Row(vec![workspace, user, Value::Int(1), Value::Int(1), Value::Instant(UtcMs(1))])
+    };
+    let mut sink = database.sink_of(&[&USER_XP]);
+    sink.write(&snapshot(vec![(&USER_XP, vec![xp("a"), xp("b")])])).await.unwrap();
+    let login = format!("{}_one", database.name);
+    let mapped = format!(
+        "CREATE ROLE {login} LOGIN; GRANT ionflux_reader TO {login}; \
+         INSERT INTO ionflux.readers VALUES ('{login}', 'a'); \
+         GRANT SELECT ON ionflux.user_xp_levels TO {login}"
+    );
+    database.run(&mapped).await;
+    let mut reader = database.login(&login).await;
+    let below = "SELECT workspace_id FROM ionflux.user_xp_levels";
+    let refused = texts(&mut reader, below).await.unwrap_err();
+    assert!(refused.contains("permission denied for table user_xp"), "{refused}");
+    let shown = "SELECT workspace_id FROM ionflux_read.user_xp_levels";
+    assert_eq!(texts(&mut reader, shown).await.unwrap(), ["a"], "which needs no right below");
+    database.run(&format!("GRANT SELECT ON ionflux.user_xp TO {login}")).await;
+    assert_eq!(texts(&mut reader, below).await.unwrap(), ["a"]);
+    drop(reader);
+    database.run(&format!("DROP OWNED BY {login}; DROP ROLE {login}")).await;
     database.end().await;
 }
 

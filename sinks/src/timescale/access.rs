@@ -8,8 +8,10 @@
 //!                                                     rows of the workspaces of ionflux.readers
 //! ```
 //!
-//! The tables below have the same filter as row security, for whoever is let in there; hypertables
-//! cannot, for their columnstore refuses it.
+//! The tables below have the same filter as row security, for whoever is let in there, and the
+//! views of `ionflux` over them ask for the rights of whoever reads (from PostgreSQL 15 on; before,
+//! they show all rows). Hypertables, views over them and `metrics_daily` are not filtered there,
+//! for the columnstore refuses row security: let readers into `ionflux_read` alone.
 
 /// The role that dashboards are made members of.
 pub(super) const ROLE: &str = "ionflux_reader";
@@ -28,11 +30,25 @@ pub(super) const DEFINITION: [&str; 5] = [
     "COMMENT ON SCHEMA ionflux_read IS 'Every table and view of ionflux, by workspace.'",
 ];
 
+/// How far the tables are; which state folder it counts by is nobody's business.
+pub(super) const MARK: [&str; 2] = [
+    "CREATE VIEW ionflux_read.\"sink_mark\" AS \
+     SELECT epoch, as_of, written_at FROM ionflux.sink_mark",
+    "COMMENT ON VIEW ionflux_read.\"sink_mark\" IS \
+     'How far all tables are: at the epoch, which the shops had reached at as_of.'",
+];
+
 /// Makes the role; needs the right to, and does nothing if it is there.
 pub(super) const MAKE_ROLE: &str = "DO $$ BEGIN \
      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ionflux_reader') THEN \
      CREATE ROLE ionflux_reader NOLOGIN; END IF; \
      EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+
+/// Whether the role, where there is one, is let in.
+pub(super) const LET_IN: &str = "SELECT coalesce(bool_and(\
+     has_schema_privilege(r.oid, 'ionflux', 'USAGE') AND \
+     has_schema_privilege(r.oid, 'ionflux_read', 'USAGE')), true)::text \
+     FROM pg_roles AS r WHERE r.rolname = 'ionflux_reader'";
 
 /// Lets the role in. Functions are everybody's already.
 pub(super) const GRANTS: [&str; 2] = [
@@ -54,11 +70,13 @@ fn filter(workspace: Option<&str>) -> String {
     }
 }
 
-/// The filtered view of a table or view of `ionflux`.
-pub(super) fn filtered(name: &str, workspace: Option<&str>) -> String {
+/// The filtered view of a table or view of `ionflux`; one of the latter is named by what it shows,
+/// for it might ask for the reader's rights on the tables below.
+pub(super) fn filtered(name: &str, select: Option<&str>, workspace: Option<&str>) -> String {
+    let of = select.map_or(format!("ionflux.\"{name}\""), |select| format!("({select}) AS shown"));
     format!(
         "CREATE VIEW ionflux_read.\"{name}\" WITH (security_barrier = true) AS \
-         SELECT * FROM ionflux.\"{name}\" WHERE {}",
+         SELECT * FROM {of} WHERE {}",
         filter(workspace)
     )
 }

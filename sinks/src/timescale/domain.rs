@@ -79,15 +79,14 @@ fn registry(text: &'static str) -> Vec<Documented<'static>> {
 
 fn over(documented: &Documented<'static>, schema: &Schema) -> Object {
     let columns: Vec<String> = documented.columns.iter().map(|c| select(c, schema)).collect();
-    let (name, columns) = (quoted(documented.name), columns.join(", "));
-    let view = quoted(documented.view);
+    let (view, columns) = (quoted(documented.view), columns.join(", "));
     let told = |name: &str| {
         let found = documented.columns.iter().find(|(column, ..)| *column == name);
         found.is_some_and(|(_, _, from)| from.iter().any(|name| schema.column(name).is_some()))
     };
     let workspace = WORKSPACES.into_iter().find(|name| told(name));
-    let statement = format!("CREATE VIEW ionflux.{name} AS SELECT {columns} FROM ionflux.{view}");
-    Object::over(documented.view, documented.name, workspace, vec![statement])
+    let select = format!("SELECT {columns} FROM ionflux.{view}");
+    Object::showing(documented.view, documented.name, workspace, select)
 }
 
 fn select(column: &(&str, &str, Vec<&str>), schema: &Schema) -> String {
@@ -130,8 +129,8 @@ fn metrics(schema: &Schema) -> Option<Object> {
     if values.is_empty() || !keyed {
         return None;
     }
-    let statement = format!(
-        "CREATE VIEW ionflux.\"shop_performance_metrics\" AS SELECT h.\"hour\" AS \"timestamp\", \
+    let select = format!(
+        "SELECT h.\"hour\" AS \"timestamp\", \
          h.\"workspace_id\", m.\"metric_name\", m.\"value\", \
          jsonb_build_object('currency', h.\"currency\") AS \"dimensions\", h.\"shop_id\", \
          m.\"sample_size\", false AS \"is_proxy\" FROM ionflux.\"metrics_hourly\" AS h \
@@ -140,7 +139,7 @@ fn metrics(schema: &Schema) -> Option<Object> {
         values.join(", ")
     );
     let workspace = Some("workspace_id");
-    Some(Object::over("metrics_hourly", "shop_performance_metrics", workspace, vec![statement]))
+    Some(Object::showing("metrics_hourly", "shop_performance_metrics", workspace, select))
 }
 
 #[cfg(test)]

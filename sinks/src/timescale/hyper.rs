@@ -5,6 +5,10 @@
 //! A table with a time in its key becomes a hypertable. Row security is for the other tables: the
 //! columnstore and continuous aggregates refuse it, so that the views of `ionflux_read` filter.
 //!
+//! `metrics_daily` is the one thing that is not of the mark's epoch: a day that is over is stored,
+//! and a late correction of its hours shows in it within the hour. Its day is the day of UTC, not
+//! the shop's; `revenue_by_day` has that, at the mark's epoch.
+//!
 //! A transaction of a reader that sees what was before (`REPEATABLE READ`) misses the rows of a
 //! chunk that went to the columnstore after it began; single statements miss nothing.
 
@@ -39,9 +43,19 @@ pub(super) enum Extension {
 }
 
 impl Extension {
-    /// What a version and the schema of the extension's functions mean.
-    pub(super) fn of(installed: Option<(&str, &str)>, wanted: bool) -> Self {
-        let Some((version, schema)) = installed.filter(|_| wanted) else { return Self::Absent };
+    /// What a version, the schema of the extension's functions and its licence mean.
+    pub(super) fn of(installed: Option<(&str, &str, &str)>, wanted: bool) -> Self {
+        let Some((version, schema, license)) = installed.filter(|_| wanted) else {
+            return Self::Absent;
+        };
+        if license != "timescale" {
+            tracing::warn!(
+                license,
+                "TimescaleDB is not used: its Apache edition has no columnstore and no policies; \
+                 timescaledb.license must be timescale"
+            );
+            return Self::Absent;
+        }
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         if found < VERSION_MIN || schema != "public" {
@@ -116,8 +130,9 @@ pub(super) fn spans<'r>(
             format!("t.{name} BETWEEN {day} + {from} AND {day} + {to}")
         }
         _ => {
+            // Chunks end at whole seconds, so that no span reaches into the next one.
             let (from, to) = (from.div_euclid(1000), to.div_euclid(1000) + 1);
-            format!("t.{name} BETWEEN to_timestamp({from}) AND to_timestamp({to})")
+            format!("t.{name} >= to_timestamp({from}) AND t.{name} < to_timestamp({to})")
         }
     };
     spans.values().map(condition).collect()
@@ -167,7 +182,7 @@ pub(super) fn daily_aggregate(options: &Options) -> Vec<String> {
          start_offset => {start}, end_offset => INTERVAL '1 hour', \
          schedule_interval => INTERVAL '1 hour')"
     );
-    vec![DAILY_AGGREGATE.to_owned(), refreshed]
+    vec![DAILY_AGGREGATE.to_owned(), DAILY_AGGREGATE_IS.to_owned(), refreshed]
 }
 
 const DAILY_AGGREGATE: &str = "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\" \
@@ -179,8 +194,17 @@ const DAILY_AGGREGATE: &str = "CREATE MATERIALIZED VIEW ionflux.\"metrics_daily\
      sum(\"refunds\")::bigint AS \"refunds\", sum(\"returns\") AS \"returns\" \
      FROM ionflux.\"metrics_hourly\" GROUP BY 1, 2, 3, 4 WITH NO DATA";
 
+const DAILY_AGGREGATE_IS: &str = "COMMENT ON VIEW ionflux.\"metrics_daily\" IS \
+     'Totals of days of UTC, not of the shop. A continuous aggregate: a late correction of a day \
+     that is over shows within the hour, so that it may be behind the epoch of sink_mark; \
+     revenue_by_day never is.'";
+
+/// What the plain view is.
+pub(super) const DAILY_VIEW_IS: &str = "COMMENT ON VIEW ionflux.\"metrics_daily\" IS \
+     'Totals of days of UTC, not of the shop, at the epoch of sink_mark.'";
+
 /// The same totals where the extension is not: a plain view.
-pub(super) const DAILY_VIEW: &str = "CREATE VIEW ionflux.\"metrics_daily\" AS SELECT \
+pub(super) const DAILY_SELECT: &str = "SELECT \
      \"workspace_id\", \"shop_id\", date_trunc('day', \"hour\", 'UTC') AS \"day\", \"currency\", \
      sum(\"orders\")::bigint AS \"orders\", sum(\"revenue\") AS \"revenue\", \
      round(sum(\"revenue\") / nullif(sum(\"orders\"), 0), 4) AS \"aov\", \
@@ -191,15 +215,19 @@ pub(super) const DAILY_VIEW: &str = "CREATE VIEW ionflux.\"metrics_daily\" AS SE
 mod tests {
     use super::*;
     use crate::history::SALES;
+    use ionflux_schemas::view::View;
 
     #[test]
     fn only_a_usable_extension_counts() {
-        let of = |version| Extension::of(Some((version, "public")), true);
+        let full = |version, schema| Some((version, schema, "timescale"));
+        let of = |version| Extension::of(full(version, "public"), true);
         assert_eq!(of("2.18.0"), Extension::Present);
         assert_eq!(of("3.0"), Extension::Present);
         assert_eq!(of("2.17.4"), Extension::Absent);
-        assert_eq!(Extension::of(Some(("2.28.3", "elsewhere")), true), Extension::Absent);
-        assert_eq!(Extension::of(Some(("2.28.3", "public")), false), Extension::Absent);
+        assert_eq!(Extension::of(full("2.28.3", "elsewhere"), true), Extension::Absent);
+        assert_eq!(Extension::of(full("2.28.3", "public"), false), Extension::Absent);
+        let apache = Some(("2.28.3", "public", "apache"));
+        assert_eq!(Extension::of(apache, true), Extension::Absent);
         assert_eq!(Extension::of(None, true), Extension::Absent);
     }
 
@@ -217,6 +245,29 @@ mod tests {
             ]
         );
         assert_eq!(spans(Extension::Absent), ["true"]);
+    }
+
+    static HOURLY: View = View {
+        name: "metrics_hourly",
+        version: 1,
+        schema: include_str!("../../../schemas/avro/views/metrics_hourly.avsc"),
+        width: 1,
+        row: |_, _, _| Row(Vec::new()),
+    };
+
+    #[test]
+    fn spans_on_both_sides_of_a_chunks_end_share_no_instant() {
+        let row = |at| Row(vec![Value::Null, Value::Null, Value::Instant(UtcMs(at))]);
+        let end = CHUNK_DAYS * DAY_MS;
+        let rows = [row(end - 1), row(end), row(end + 1_500)];
+        let table = Table::new(&HOURLY).unwrap();
+        assert_eq!(
+            spans(&table, Extension::Present, rows.iter()),
+            [
+                "t.\"hour\" >= to_timestamp(2591999) AND t.\"hour\" < to_timestamp(2592000)",
+                "t.\"hour\" >= to_timestamp(2592000) AND t.\"hour\" < to_timestamp(2592002)",
+            ]
+        );
     }
 
     #[test]

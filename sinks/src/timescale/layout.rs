@@ -54,6 +54,8 @@ pub(super) struct Object {
     pub(super) needs: Vec<String>,
     /// Makes it.
     pub(super) statements: Vec<String>,
+    /// What a view of ours shows.
+    pub(super) select: Option<String>,
     /// The column that says whose a row is, if rows are anybody's.
     pub(super) workspace: Option<&'static str>,
 }
@@ -68,7 +70,7 @@ impl Object {
         digest(&format!("{}\n{}", self.version, self.statements.join("\n")))
     }
 
-    /// A view of `ionflux` over one of its tables or views.
+    /// Something of `ionflux` over one of its tables or views.
     pub(super) fn over(
         needs: &str,
         name: &str,
@@ -82,8 +84,30 @@ impl Object {
             version: 0,
             needs: vec![format!("ionflux.{needs}")],
             statements,
+            select: None,
             workspace,
         }
+    }
+
+    /// A view of `ionflux` that shows a query over one of its tables.
+    pub(super) fn showing(
+        needs: &str,
+        name: &str,
+        workspace: Option<&'static str>,
+        select: String,
+    ) -> Self {
+        let made = format!("CREATE VIEW ionflux.{} AS {select}", quoted(name));
+        Self { select: Some(select), ..Self::over(needs, name, workspace, vec![made]) }
+    }
+
+    /// The same with the rights of whoever asks, so that the tables below filter for them.
+    fn invoked(mut self) -> Self {
+        if let (Some(select), Some(made)) = (&self.select, self.statements.first_mut()) {
+            let name = quoted(&self.name);
+            *made =
+                format!("CREATE VIEW ionflux.{name} WITH (security_invoker = true) AS {select}");
+        }
+        self
     }
 }
 
@@ -96,6 +120,14 @@ pub(super) fn removal(kind: Kind, schema: &str, name: &str) -> Vec<String> {
         Kind::Aggregate => vec![format!("DROP MATERIALIZED VIEW IF EXISTS {place}")],
         Kind::Policies => hyper::no_policies(&place),
     }
+}
+
+/// What a server can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Server {
+    pub(super) extension: Extension,
+    /// Whether views may have the rights of whoever asks: PostgreSQL 15 and later.
+    pub(super) invokers: bool,
 }
 
 /// The tables and all objects, in the order they are made.
@@ -111,7 +143,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(tables: &[Table], options: &Options, extension: Extension) -> Self {
+    pub(super) fn new(tables: &[Table], options: &Options, server: Server) -> Self {
+        let Server { extension, invokers } = server;
+        let invoked = |object: Object| if invokers { object.invoked() } else { object };
         let mut objects: Vec<Object> = tables.iter().map(|t| of_table(t, extension)).collect();
         for table in tables.iter().filter(|table| chunked(table, extension)) {
             let statements = hyper::policies(table, options);
@@ -123,11 +157,12 @@ impl Layout {
                 });
             }
         }
-        objects.extend(daily(tables, options, extension));
-        objects.extend(domain::views(tables));
+        objects.extend(daily(tables, options, extension).map(invoked));
+        objects.extend(domain::views(tables).into_iter().map(invoked));
         let shown: Vec<&Object> = objects.iter().filter(|o| o.kind != Kind::Policies).collect();
         let filtered: Vec<Object> = shown.into_iter().map(filtered).collect();
         objects.extend(filtered);
+        objects.push(mark());
         let mut whole = migrate::checksum();
         for object in &objects {
             whole.push_str(&object.checksum());
@@ -141,12 +176,13 @@ impl Layout {
     }
 }
 
-fn of_table(table: &Table, extension: Extension) -> Object {
+/// A table with what is its own.
+pub(super) fn of_table(table: &Table, extension: Extension) -> Object {
     let mut statements = table.definition();
     let workspace = table.schema.column("workspace_id").map(|_| "workspace_id");
     match chunked(table, extension) {
         true => statements.extend(hyper::definition(table)),
-        false => statements.extend(access::row_security(table.view.name, workspace)),
+        false => statements.extend(access::row_security(&table.own_name(), workspace)),
     }
     Object {
         schema: "ionflux",
@@ -155,12 +191,28 @@ fn of_table(table: &Table, extension: Extension) -> Object {
         version: table.view.version,
         needs: Vec::new(),
         statements,
+        select: None,
         workspace,
     }
 }
 
+/// How far the tables are, for readers.
+fn mark() -> Object {
+    let statements = access::MARK.map(str::to_owned).to_vec();
+    Object {
+        schema: "ionflux_read",
+        name: "sink_mark".to_owned(),
+        kind: Kind::View,
+        version: 0,
+        needs: Vec::new(),
+        statements,
+        select: None,
+        workspace: None,
+    }
+}
+
 fn filtered(of: &Object) -> Object {
-    let statement = access::filtered(&of.name, of.workspace);
+    let statement = access::filtered(&of.name, of.select.as_deref(), of.workspace);
     let view = Object::over(&of.name, &of.name, of.workspace, vec![statement]);
     Object { schema: "ionflux_read", ..view }
 }
@@ -170,10 +222,19 @@ fn daily(tables: &[Table], options: &Options, extension: Extension) -> Option<Ob
     let hourly = tables.iter().find(|table| table.view.name == "metrics_hourly")?;
     let needed = ["hour", "currency", "orders", "revenue", "refunds", "returns"];
     let whole = needed.iter().all(|name| hourly.schema.column(name).is_some());
-    let (kind, statements) = match chunked(hourly, extension) {
-        true => (Kind::Aggregate, hyper::daily_aggregate(options)),
-        false => (Kind::View, vec![hyper::DAILY_VIEW.to_owned()]),
+    let (name, workspace) = ("metrics_daily", Some("workspace_id"));
+    let object = match chunked(hourly, extension) {
+        true => {
+            let statements = hyper::daily_aggregate(options);
+            let aggregate = Object::over("metrics_hourly", name, workspace, statements);
+            Object { kind: Kind::Aggregate, ..aggregate }
+        }
+        false => {
+            let select = hyper::DAILY_SELECT.to_owned();
+            let mut view = Object::showing("metrics_hourly", name, workspace, select);
+            view.statements.push(hyper::DAILY_VIEW_IS.to_owned());
+            view
+        }
     };
-    let view = Object::over("metrics_hourly", "metrics_daily", Some("workspace_id"), statements);
-    whole.then_some(Object { kind, ..view })
+    whole.then_some(object)
 }

@@ -1,20 +1,22 @@
-//! Brings the schemas to what this program needs, at the first question of a connection.
+//! Brings the schemas to what this program needs.
 //!
-//! Invariant: all of it is one transaction under a lock, so that two programs migrate one after the
-//! other and a reader sees before or after. A table that is made anew clears the mark in the same
-//! step, so that a snapshot fills it. A database that a newer program made is left alone.
+//! Invariant: it is done in one transaction under a lock, so that two programs migrate one after
+//! the other and a reader sees before or after. Tables that are made anew are made beside those
+//! that readers read, in the transaction of the snapshot that fills them, and take their places
+//! right before its end. A database that a newer program made is left alone.
 //!
 //! ```text
 //!   mark says our layout, and all is there ──▶ nothing to do
-//!   else: lock ▶ versions ▶ drop what changed and what stands on it ▶ make ▶ rights ▶ mark
+//!   no table is to be made:   lock ▶ mark ▶ drop what changed and what stands on it ▶ make
+//!   else, with a snapshot:    lock ▶ mark ▶ make tables beside ▶ rows ▶ drop, rename, make
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access;
-use super::layout::{Kind, Layout, Object, removal};
-use super::session::Session;
-use super::table::plain;
+use super::layout::{Kind, Layout, Object, of_table, removal};
+use super::session::{ASK, Session};
+use super::table::{Table, plain};
 use super::text::digest;
 use crate::error::SinkError;
 
@@ -38,28 +40,93 @@ pub(super) fn checksum() -> String {
     STEPS.iter().map(|(_, statements)| digest(&statements.join("\n"))).collect()
 }
 
-/// Makes what is missing.
-pub(super) async fn migrate(session: &mut Session, layout: &Layout) -> Result<(), SinkError> {
+/// Makes what is missing, unless tables are; says whether the layout is whole.
+pub(super) async fn prepare(session: &mut Session, layout: &Layout) -> Result<bool, SinkError> {
     if whole(session, layout).await? {
-        return Ok(());
+        return Ok(true);
     }
     session.run("migrate", "BEGIN").await?;
     session.run("migrate", &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     base(session).await?;
-    let emptied = objects(session, layout).await?;
+    session.rows("migrate", ASK).await?;
+    let plan = Plan::new(session, layout).await?;
+    let whole = plan.beside.is_empty();
+    if whole {
+        finish(session, layout, &plan).await?;
+    }
+    session.run("migrate", "COMMIT").await?;
+    Ok(whole)
+}
+
+/// Begins a transaction that holds the mark, and makes tables beside those that are there.
+pub(super) async fn begin(session: &mut Session, layout: &Layout) -> Result<Plan, SinkError> {
+    // The lock comes before the mark, and the mark before any table, here as everywhere.
+    session.run("migrate", "BEGIN").await?;
+    session.run("migrate", &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    session.rows("migrate", ASK).await?;
+    let plan = Plan::new(session, layout).await?;
+    if plan.beside.is_empty() {
+        return Err(SinkError::transient("PostgreSQL: another program made the tables"));
+    }
+    for table in &plan.beside {
+        for statement in of_table(table, layout.extension).statements {
+            session.run("migrate", &statement).await?;
+        }
+    }
+    Ok(plan)
+}
+
+/// Puts tables that were made beside into their places and makes all else; readers wait for the
+/// end of the transaction from here on.
+pub(super) async fn finish(
+    session: &mut Session,
+    layout: &Layout,
+    plan: &Plan,
+) -> Result<(), SinkError> {
+    objects(session, layout, plan).await?;
     rights(session).await?;
-    session
-        .run("migrate", "INSERT INTO ionflux.sink_mark DEFAULT VALUES ON CONFLICT DO NOTHING")
-        .await?;
-    let cleared = match emptied {
-        true => "state = NULL, epoch = NULL, as_of = NULL, written_at = NULL, ",
-        false => "",
-    };
-    let checksum = &layout.checksum;
-    let mark = format!("UPDATE ionflux.sink_mark SET {cleared}layout = '{checksum}'; COMMIT");
+    let mark = format!("UPDATE ionflux.sink_mark SET layout = '{}'", layout.checksum);
     session.run("migrate", &mark).await?;
-    tracing::info!(tables = layout.tables.len(), emptied, "the schema ionflux is up to date");
+    let (tables, made) = (layout.tables.len(), plan.beside.len());
+    tracing::info!(tables, made, "the schema ionflux is brought up to date");
     Ok(())
+}
+
+/// What a database holds and lacks.
+pub(super) struct Plan {
+    held: Vec<Held>,
+    /// What stays, by place and kind.
+    kept: BTreeSet<(String, &'static str)>,
+    /// The tables that are to be made, beside those that are there.
+    beside: Vec<Table>,
+}
+
+impl Plan {
+    async fn new(session: &mut Session, layout: &Layout) -> Result<Self, SinkError> {
+        let held = held(session).await?;
+        for table in layout.objects.iter().filter(|object| object.kind == Kind::Table) {
+            let same = |held: &&Held| held.kind == Kind::Table && held.place() == table.place();
+            let of = held.iter().find(same);
+            if let Some(of) = of.filter(|of| of.version > u64::from(table.version)) {
+                let (version, name) = (table.version, &table.name);
+                let what = format!("version {} of {name}, this one has {version}", of.version);
+                return Err(newer(&what));
+            }
+        }
+        let lacking = lacking(session, layout).await?;
+        let kept = kept(&layout.objects, &held, &lacking);
+        let there = |table: &&Table| {
+            kept.contains(&(format!("ionflux.{}", table.view.name), Kind::Table.name()))
+        };
+        let beside = layout.tables.iter().filter(|table| !there(table));
+        let beside = beside.map(Table::beside).collect();
+        Ok(Self { held, kept, beside })
+    }
+
+    /// The table to fill instead of another.
+    pub(super) fn instead(&self, table: &Table) -> Option<&Table> {
+        self.beside.iter().find(|beside| beside.view == table.view)
+    }
 }
 
 /// Whether the database holds the layout already.
@@ -74,7 +141,33 @@ async fn whole(session: &mut Session, layout: &Layout) -> Result<bool, SinkError
          WHERE to_regclass(name) IS NULL))::text FROM ionflux.sink_mark",
         layout.checksum
     );
-    Ok(session.one("migrate", &same).await?.as_deref() == Some("true"))
+    if session.one("migrate", &same).await?.as_deref() != Some("true") {
+        return Ok(false);
+    }
+    // An administrator may make the role at any time.
+    let let_in = session.one("migrate", access::LET_IN).await?;
+    Ok(let_in.as_deref() == Some("true") && lacking(session, layout).await?.is_empty())
+}
+
+/// The tables that are there without a column of theirs.
+async fn lacking(session: &mut Session, layout: &Layout) -> Result<Vec<String>, SinkError> {
+    let columns = layout.tables.iter().flat_map(|table| {
+        let place = format!("ionflux.{}", table.view.name);
+        let columns = table.schema.columns.iter();
+        columns.map(move |column| format!("('{place}', '{}')", column.name))
+    });
+    let columns: Vec<String> = columns.collect();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = format!(
+        "SELECT DISTINCT place FROM (VALUES {}) AS c (place, name) \
+         WHERE to_regclass(place) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute \
+         WHERE attrelid = to_regclass(place) AND attname = name)",
+        columns.join(", ")
+    );
+    let rows = session.rows("migrate", &query).await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
 }
 
 async fn base(session: &mut Session) -> Result<(), SinkError> {
@@ -116,6 +209,8 @@ async fn base(session: &mut Session) -> Result<(), SinkError> {
         );
         session.run("migrate", &done).await?;
     }
+    let mark = "INSERT INTO ionflux.sink_mark DEFAULT VALUES ON CONFLICT DO NOTHING";
+    session.run("migrate", mark).await?;
     Ok(())
 }
 
@@ -142,19 +237,10 @@ impl Held {
     }
 }
 
-/// Makes the objects that are missing or differ; says whether a table is among them.
-async fn objects(session: &mut Session, layout: &Layout) -> Result<bool, SinkError> {
-    let held = held(session).await?;
-    for table in layout.objects.iter().filter(|object| object.kind == Kind::Table) {
-        let of = held.iter().find(|held| held.kind == Kind::Table && held.place() == table.place());
-        if let Some(of) = of.filter(|of| of.version > u64::from(table.version)) {
-            let what =
-                format!("version {} of {}, this one has {}", of.version, table.name, table.version);
-            return Err(newer(&what));
-        }
-    }
-    let kept = kept(&layout.objects, &held);
-    for of in held.iter().rev().filter(|of| !kept.contains(&(of.place(), of.kind.name()))) {
+/// Makes the objects that are missing or differ, once the tables among them are filled.
+async fn objects(session: &mut Session, layout: &Layout, plan: &Plan) -> Result<(), SinkError> {
+    let kept = &plan.kept;
+    for of in plan.held.iter().rev().filter(|of| !kept.contains(&(of.place(), of.kind.name()))) {
         // Without the extension policies went with it.
         let there = !of.missing && (of.kind != Kind::Policies || extended(session).await?);
         if there {
@@ -167,13 +253,19 @@ async fn objects(session: &mut Session, layout: &Layout) -> Result<bool, SinkErr
             format!("DELETE FROM ionflux.sink_objects WHERE name = '{place}' AND kind = '{kind}'");
         session.run("migrate", &forget).await?;
     }
-    let mut emptied = false;
+    for table in &layout.tables {
+        if plan.instead(table).is_some() {
+            for statement in table.take_place() {
+                session.run("migrate", &statement).await?;
+            }
+        }
+    }
     for object in &layout.objects {
         let (place, kind) = (object.place(), object.kind.name());
         if kept.contains(&(place.clone(), kind)) {
             continue;
         }
-        for statement in &object.statements {
+        for statement in object.statements.iter().filter(|_| object.kind != Kind::Table) {
             session.run("migrate", statement).await?;
         }
         let (version, checksum) = (object.version, object.checksum());
@@ -182,14 +274,14 @@ async fn objects(session: &mut Session, layout: &Layout) -> Result<bool, SinkErr
              VALUES ('{place}', '{kind}', {version}, '{checksum}')"
         );
         session.run("migrate", &made).await?;
-        emptied |= object.kind == Kind::Table;
     }
-    Ok(emptied)
+    Ok(())
 }
 
-/// Whether the extension is there, wanted or not.
+/// Whether the extension is there, wanted or not, and knows policies.
 async fn extended(session: &mut Session) -> Result<bool, SinkError> {
-    let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb'";
+    let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb' \
+                 AND current_setting('timescaledb.license', true) = 'timescale'";
     Ok(session.one("migrate", there).await?.as_deref() == Some("1"))
 }
 
@@ -224,7 +316,7 @@ async fn held(session: &mut Session) -> Result<Vec<Held>, SinkError> {
 }
 
 /// The objects, by place and kind, that are there as they should be and stand on such as are.
-fn kept(wanted: &[Object], held: &[Held]) -> BTreeSet<(String, &'static str)> {
+fn kept(wanted: &[Object], held: &[Held], lacking: &[String]) -> BTreeSet<(String, &'static str)> {
     let held: BTreeMap<(String, &str), &Held> =
         held.iter().map(|of| ((of.place(), of.kind.name()), of)).collect();
     let mut kept = BTreeSet::new();
@@ -237,7 +329,7 @@ fn kept(wanted: &[Object], held: &[Held]) -> BTreeSet<(String, &'static str)> {
                 .into_iter()
                 .any(|kind| kept.contains(&(need.clone(), kind.name())))
         });
-        if same && stands {
+        if same && stands && !lacking.contains(&key.0) {
             kept.insert(key);
         }
     }

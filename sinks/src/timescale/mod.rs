@@ -1,7 +1,13 @@
 //! PostgreSQL and TimescaleDB: every view a table in the schema `ionflux`, always at one epoch.
 //!
 //! Delivery: exactly once. Rows and mark change in one transaction that goes on only from where the
-//! batch begins. Invariant: readers are never blocked and never see half an epoch.
+//! batch begins. Invariant: readers are never blocked and never see half an epoch, also while the
+//! tables of a view that changed are made anew: those of before stay until the snapshot is whole.
+//! What stays in their way is the wait for a moment when a table takes the place of another. A
+//! `REPEATABLE READ` transaction that began before that moment and reads the table only after it
+//! fails, or sees it empty.
+//!
+//! One exception, `metrics_daily` on TimescaleDB: see `hyper`.
 //!
 //! ```text
 //!   ionflux.sink_mark                one row: state, epoch        the lock of every write
@@ -84,9 +90,14 @@ impl Timescale {
         Session::open(&self.address, &self.tables, &self.options).await
     }
 
+    /// The session, if it is there and may be used on.
+    fn fresh(&mut self) -> Option<Session> {
+        self.session.take().filter(|session| !session.worn())
+    }
+
     async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
         // A connection of before may be dead without anybody knowing; a new one tells.
-        if let Some(mut session) = self.session.take()
+        if let Some(mut session) = self.fresh()
             && let Ok(mark) = session.ask().await
         {
             self.session = Some(session);
@@ -99,7 +110,7 @@ impl Timescale {
     }
 
     async fn put(&mut self, batch: &Outgoing) -> Result<(), SinkError> {
-        let mut session = match self.session.take() {
+        let mut session = match self.fresh() {
             Some(session) => session,
             None => self.open().await?,
         };

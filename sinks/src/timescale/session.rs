@@ -10,19 +10,22 @@ use std::time::Duration;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::Address;
 use super::error::{code, failed};
 use super::hyper::Extension;
-use super::layout::{Layout, Options};
-use super::migrate::migrate;
+use super::layout::{Layout, Options, Server};
+use super::migrate::prepare;
 use super::table::Table;
 use crate::error::SinkError;
 use crate::sink::Mark;
 
 /// How long a connection may take to be made, in milliseconds.
 const CONNECT_MS: u64 = 10_000;
+/// How long one is used, in hours. Its staging tables hold back the database's oldest transaction,
+/// so that it may not live for months.
+const SESSION_HOURS: u64 = 6;
 
 /// What every connection is told: waits that end before the driver gives up on an answer, a server
 /// that soon sees that nobody is there any more, and names that are what they look like.
@@ -36,16 +39,18 @@ const SETUP: &str = "SET search_path TO pg_catalog; SET lock_timeout TO '10s'; \
 const WATCH_CLIENT: &str = "SET client_connection_check_interval TO '5s'";
 
 /// Whether the extension is there, or could be made: its loader runs and we may do anything.
-const EXTENSION: &str = "SELECT e.extversion, n.nspname::text FROM pg_extension AS e \
+const EXTENSION: &str = "SELECT e.extversion, n.nspname::text, \
+     current_setting('timescaledb.license', true) FROM pg_extension AS e \
      JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'";
 const COULD_BE_MADE: &str = "SELECT (current_setting('timescaledb.disable_load', true) IS NOT NULL \
      AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') \
      AND EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper))::text";
+const INVOKERS: &str = "SELECT (current_setting('server_version_num')::integer >= 150000)::text";
 /// A snapshot may touch any number of rows of the columnstore.
 const HYPER_SETUP: &str = "SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0";
 
 /// The target's mark, once no write that was given up can still change it: that one holds the row.
-const ASK: &str = "SELECT state::text, epoch::text, \
+pub(super) const ASK: &str = "SELECT state::text, epoch::text, \
      (extract(epoch FROM as_of) * 1000)::bigint::text, layout \
      FROM ionflux.sink_mark WHERE one FOR UPDATE";
 
@@ -53,19 +58,15 @@ const ASK: &str = "SELECT state::text, epoch::text, \
 pub(super) struct Session {
     pub(super) connection: PgConnection,
     pub(super) layout: Arc<Layout>,
+    /// Whether the tables are there; if not, the next snapshot makes them.
+    pub(super) whole: bool,
     /// Whether the staging tables are there.
     pub(super) staged: bool,
-}
-
-/// The mark's row.
-pub(super) struct Held {
-    pub(super) mark: Option<Mark>,
-    /// The checksum of the layout that the tables have.
-    pub(super) layout: Option<String>,
+    opened: Instant,
 }
 
 impl Session {
-    /// Connects and migrates.
+    /// Connects, and makes what readers see no difference of.
     pub(super) async fn open(
         address: &Address,
         tables: &[Table],
@@ -81,18 +82,27 @@ impl Session {
         })?;
         let connection =
             connection.map_err(|error| failed(&format!("connect to {place}"), error))?;
-        let layout = Arc::new(Layout::new(&[], options, Extension::Absent));
-        let mut session = Self { connection, layout, staged: false };
+        let nothing = Server { extension: Extension::Absent, invokers: false };
+        let layout = Arc::new(Layout::new(&[], options, nothing));
+        let mut session =
+            Self { connection, layout, whole: false, staged: false, opened: Instant::now() };
         session.run("set up", SETUP).await?;
         // The server gives up a little before the program does, so that it says so itself.
         let limit = options.answer_s - options.answer_s / 15;
         session.run("set up", &format!("SET statement_timeout TO '{limit}s'")).await?;
         session.try_run(WATCH_CLIENT).await?;
         let extension = session.extension(options.hypertables).await?;
-        let layout = Arc::new(Layout::new(tables, options, extension));
-        migrate(&mut session, &layout).await?;
+        let invokers =
+            session.one("look at the server", INVOKERS).await?.as_deref() == Some("true");
+        let layout = Arc::new(Layout::new(tables, options, Server { extension, invokers }));
+        session.whole = prepare(&mut session, &layout).await?;
         session.layout = layout;
         Ok(session)
+    }
+
+    /// Whether another one should be opened instead.
+    pub(super) fn worn(&self) -> bool {
+        worn(self.opened.elapsed())
     }
 
     async fn extension(&mut self, wanted: bool) -> Result<Extension, SinkError> {
@@ -106,7 +116,7 @@ impl Session {
         }
         let installed = found.first().map(|row| {
             let cell = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
-            (cell(0), cell(1))
+            (cell(0), cell(1), cell(2))
         });
         let extension = Extension::of(installed, wanted);
         if installed.is_some() {
@@ -118,22 +128,28 @@ impl Session {
     /// What the target says it holds, once no earlier write can still land.
     pub(super) async fn ask(&mut self) -> Result<Option<Mark>, SinkError> {
         let rows = self.rows("ask for the mark", ASK).await?;
-        self.held(rows).map(|held| held.mark)
+        let mark = self.held(rows)?;
+        Ok(mark.filter(|_| self.whole))
     }
 
     /// Begins a transaction that holds the mark.
-    pub(super) async fn begin(&mut self) -> Result<Held, SinkError> {
+    pub(super) async fn begin(&mut self) -> Result<Option<Mark>, SinkError> {
         let rows = self.rows("begin", &format!("BEGIN; {ASK}")).await?;
         self.held(rows)
     }
 
-    fn held(&self, rows: Vec<Vec<Option<String>>>) -> Result<Held, SinkError> {
+    /// The mark of a row, as long as the layout is ours or is still to become so.
+    fn held(&self, rows: Vec<Vec<Option<String>>>) -> Result<Option<Mark>, SinkError> {
         let lost = || SinkError::transient("PostgreSQL: the row of ionflux.sink_mark is gone");
         let row = rows.into_iter().next().ok_or_else(lost)?;
         let Ok([state, epoch, as_of, layout]) = <[Option<String>; 4]>::try_from(row) else {
             return Err(lost());
         };
-        let mark = match (state, epoch, as_of) {
+        if self.whole && layout.as_ref() != Some(&self.layout.checksum) {
+            let what = "PostgreSQL: another program changed the schema ionflux";
+            return Err(SinkError::transient(what));
+        }
+        Ok(match (state, epoch, as_of) {
             (Some(state), Some(epoch), Some(as_of)) => {
                 let state = u128::from_str_radix(&state.replace('-', ""), 16);
                 let state = state.map_err(|_| lost())?;
@@ -142,8 +158,7 @@ impl Session {
                 Some(Mark { state, epoch: Epoch(epoch), as_of: UtcMs(as_of) })
             }
             _ => None,
-        };
-        Ok(Held { mark, layout })
+        })
     }
 
     /// Runs statements; gives how many rows they touched.
@@ -189,5 +204,21 @@ impl Session {
     pub(super) async fn one(&mut self, step: &str, sql: &str) -> Result<Option<String>, SinkError> {
         let rows = self.rows(step, sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+}
+
+fn worn(age: Duration) -> bool {
+    age >= Duration::from_secs(SESSION_HOURS * 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_not_used_for_months() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert!(!worn(Duration::ZERO) && !worn(hours(5)));
+        assert!(worn(hours(6)) && worn(hours(24 * 60)));
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Table {
     pub(super) schema: Arc<Schema>,
     /// How long a text in the key may be.
     pub(super) key_text_bytes: usize,
+    /// Whether it is made beside the table that readers still read.
+    beside: bool,
 }
 
 impl Table {
@@ -48,7 +50,7 @@ impl Table {
         let kinds = schema.key.iter().map(|place| schema.columns[*place].kind);
         let texts = kinds.filter(|kind| *kind == ColumnKind::Text).count().max(1);
         let left = KEY_BYTES_MAX - KEY_COLUMN_BYTES * schema.key.len();
-        Ok(Self { view, schema, key_text_bytes: left / texts })
+        Ok(Self { view, schema, key_text_bytes: left / texts, beside: false })
     }
 
     pub(super) fn width(&self) -> usize {
@@ -76,9 +78,41 @@ impl Table {
         self.schema.key.iter().copied().find(time)
     }
 
+    /// The same under another name, which it loses by [`Table::take_place`].
+    pub(super) fn beside(&self) -> Self {
+        Self { beside: true, ..self.clone() }
+    }
+
+    /// Gives a table that was made beside the name it is for, once that is free.
+    pub(super) fn take_place(&self) -> Vec<String> {
+        let (new, old) = (self.beside(), self.own_name());
+        let (of, key) = (self.name(), quoted(&format!("{}_pkey", new.own_name())));
+        let mut renamed = vec![
+            format!("ALTER TABLE {} RENAME TO {}", new.name(), quoted(&old)),
+            format!(
+                "ALTER TABLE {of} RENAME CONSTRAINT {key} TO {}",
+                quoted(&format!("{old}_pkey"))
+            ),
+        ];
+        // A hypertable has one more index.
+        renamed.extend(self.time().map(|time| {
+            let index = |of: &str| quoted(&format!("{of}_{}_idx", time.name));
+            let index = (index(&new.own_name()), index(&old));
+            format!("ALTER INDEX IF EXISTS ionflux.{} RENAME TO {}", index.0, index.1)
+        }));
+        renamed
+    }
+
+    /// The table's name in its schema.
+    pub(super) fn own_name(&self) -> String {
+        // No view has such a letter in its name.
+        let mark = if self.beside { "~new" } else { "" };
+        format!("{}{mark}", self.view.name)
+    }
+
     /// The table's name, quoted.
     pub(super) fn name(&self) -> String {
-        format!("ionflux.{}", quoted(self.view.name))
+        format!("ionflux.{}", quoted(&self.own_name()))
     }
 
     /// The staging table's name, quoted; each connection has its own.

@@ -9,6 +9,8 @@
 //!                                 rows that change
 //! ```
 //!
+//! Where tables are missing or of another layout, a snapshot makes them in its transaction.
+//!
 //! What the program knows of a table decides which way a row goes, for that is fastest. Where the
 //! table is otherwise (somebody else was at it), the same batch goes again by a way that fits any.
 
@@ -20,6 +22,7 @@ use super::diff::Diff;
 use super::error::{Stop, failed};
 use super::hyper::spans;
 use super::layout::Layout;
+use super::migrate;
 use super::session::Session;
 use super::table::Table;
 use crate::error::SinkError;
@@ -94,12 +97,13 @@ async fn step(
     diffs: &[Diff<'_>],
     trust: Trust,
 ) -> Result<(), Stop> {
-    let held = session.begin().await?;
-    if held.layout.as_ref() != Some(&session.layout.checksum) {
-        let what = "PostgreSQL: another program changed the schema ionflux";
-        return Err(SinkError::transient(what).into());
-    }
-    if batch.at(held.mark).map_err(|error| error.within("PostgreSQL"))? == Step::Done {
+    let layout = std::sync::Arc::clone(&session.layout);
+    let (held, plan) = match session.whole {
+        true => (session.begin().await?, None),
+        // What the mark says is of tables that go.
+        false => (None, Some(migrate::begin(session, &layout).await?)),
+    };
+    if batch.at(held).map_err(|error| error.within("PostgreSQL"))? == Step::Done {
         session.run("roll back", "ROLLBACK").await?;
         return Ok(());
     }
@@ -107,10 +111,17 @@ async fn step(
     for diff in diffs {
         match batch.from {
             Some(_) => change(session, diff, trust).await?,
-            None => replace(session, diff, trust).await?,
+            None => {
+                let instead = plan.as_ref().and_then(|plan| plan.instead(diff.table));
+                replace(session, instead.unwrap_or(diff.table), diff, trust).await?;
+            }
         }
     }
+    if let Some(plan) = &plan {
+        migrate::finish(session, &layout, plan).await?;
+    }
     session.run("commit", &mark).await?;
+    session.whole = true;
     Ok(())
 }
 
@@ -162,8 +173,12 @@ async fn change(session: &mut Session, diff: &Diff<'_>, trust: Trust) -> Result<
 }
 
 /// The rows of a snapshot, and no others.
-async fn replace(session: &mut Session, diff: &Diff<'_>, trust: Trust) -> Result<(), Stop> {
-    let table = diff.table;
+async fn replace(
+    session: &mut Session,
+    table: &Table,
+    diff: &Diff<'_>,
+    trust: Trust,
+) -> Result<(), Stop> {
     if !diff.gone.is_empty() || !diff.changed.is_empty() {
         return Err(table.refused("a snapshot replaces a row").into());
     }

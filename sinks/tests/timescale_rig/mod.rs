@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ionflux_schemas::avro::{ColumnKind, Schema};
 use ionflux_schemas::currency::Currency;
 use ionflux_schemas::money::Money;
-use ionflux_schemas::time::UtcMs;
+use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value, View};
 use ionflux_sinks::conformance::{Bench, Trouble, stray};
 use ionflux_sinks::history::VIEWS;
 use ionflux_sinks::memory::Contents;
-use ionflux_sinks::sink::{BoxFuture, Sink};
+use ionflux_sinks::sink::{BoxFuture, Mark, Outgoing, Sink};
 use ionflux_sinks::timescale::{TimescaleConfig, build, read_back};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
@@ -237,7 +237,9 @@ impl Bench for Database {
                 }
                 Trouble::Delay => self.proxy.slow(50),
                 Trouble::Stray => {
-                    self.sink_of(&VIEWS).resume().await.unwrap();
+                    let to = Mark { state: u128::MAX, epoch: Epoch(1), as_of: UtcMs(0) };
+                    let empty = Outgoing { from: None, to, views: Vec::new() };
+                    self.sink_of(&VIEWS).write(&empty).await.unwrap();
                     let Value::Text(key) = &stray().0[0] else { unreachable!() };
                     let row = format!("INSERT INTO ionflux.conformance_counts VALUES ('{key}', 1)");
                     self.run(&row).await;
