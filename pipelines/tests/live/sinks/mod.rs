@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use ionflux_operators::list;
 use ionflux_schemas::avro::ColumnKind;
@@ -28,6 +29,9 @@ use crate::kill::{Dice, setting, verified};
 /// Deliveries of the whole test, broken and repeated ones included.
 const DELIVERIES: usize = 3_000;
 const CALLERS: usize = 16;
+
+/// One test at a time: each restarts servers that the other reads from.
+static SERVERS: Mutex<()> = Mutex::new(());
 
 /// Everything views go to.
 struct Targets {
@@ -51,6 +55,7 @@ const TROUBLES: [Trouble; 6] = [
 
 #[test]
 fn targets_equal_views_whatever_breaks() {
+    let _alone = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let Some(targets) = Targets::new(folder.path(), "ionflux_live_sinks") else { return };
     let (rounds, seed) = (setting("IONFLUX_SINK_ROUNDS", 30), setting("IONFLUX_SEED", 1));
@@ -84,6 +89,7 @@ fn targets_equal_views_whatever_breaks() {
 /// What targets hold of the time after the copy is of another history with the same numbers.
 #[test]
 fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
+    let _alone = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let Some(mut targets) = Targets::new(folder.path(), "ionflux_live_restored") else { return };
     targets.counts_anew();
