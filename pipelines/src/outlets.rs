@@ -118,7 +118,9 @@ fn setting(around: &Surroundings<'_>) -> Result<Setting, Failure> {
         }
         let failed = |failure: Failure| SinkError::transient(failure.problem);
         let state = folder.renew_identity().map_err(failed)?;
-        tracing::warn!("a target is ahead of this state: every sink gets a snapshot of it");
+        tracing::warn!(
+            "a target holds another history than this state: every sink gets a snapshot of it"
+        );
         *renewed = Some(state);
         Ok(state)
     };

@@ -25,3 +25,4 @@ pub mod snapshot;
 pub mod view;
 
 pub mod health;
+pub mod line;

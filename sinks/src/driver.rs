@@ -42,7 +42,7 @@ pub struct Setting {
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     /// Takes every change of health; must not block.
     pub report: Arc<dyn Fn(Health) + Send + Sync>,
-    /// Gives the state folder another identity, once, and says it: a target was ahead of it.
+    /// Gives the state folder another identity, once, and says it: a target holds another history.
     pub renew: Arc<dyn Fn() -> Result<u128, SinkError> + Send + Sync>,
 }
 

@@ -1,4 +1,4 @@
-//! What goes wrong with a target, and whether a later try could work.
+//! What goes wrong with a target, and whether a later try could work; what is wrong with an option.
 //!
 //! Invariant: a message names the object and the place; it never holds a row's contents in a
 //! product sink, nor a secret.
@@ -67,4 +67,18 @@ impl SinkError {
     pub fn passing(&self) -> bool {
         matches!(self, Self::Transient { .. })
     }
+}
+
+/// An option of a sink that does not work.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{option}: {problem}")]
+pub struct ConfigError {
+    /// The option.
+    pub option: &'static str,
+    /// What is wrong with it, and what to do.
+    pub problem: String,
+}
+
+pub(crate) fn wrong(option: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError { option, problem: problem.into() }
 }

@@ -7,24 +7,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kafka_rig;
+mod program;
 mod proxy;
 
 use std::collections::BTreeMap;
 
 use ionflux_schemas::snapshot::Change;
-use ionflux_schemas::time::{Epoch, UtcMs};
-use ionflux_schemas::view::{Row, Value};
+use ionflux_schemas::time::Epoch;
 use ionflux_sinks::conformance::{SCENARIOS, check};
 use ionflux_sinks::history::{COUNTS, History, SALES, VIEWS};
 use ionflux_sinks::memory::contents_of;
-use ionflux_sinks::pump::{Pump, Stepped};
-use ionflux_sinks::sink::{Mark, Outgoing, Sink};
+use ionflux_sinks::pump::Stepped;
+use ionflux_sinks::sink::{Mark, Outgoing};
 use kafka_rig::{Cluster, PATIENCE};
+use program::{AS_OF, Program, batch, change, row, whole};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-
-/// The clock at every epoch of these tests.
-const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
 
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
 
@@ -37,51 +35,9 @@ async fn the_suite_passes() {
     }
 }
 
-/// A program over topics.
-struct Program<'a> {
-    history: &'a History,
-    pump: Pump,
-    offered: usize,
-}
-
-impl<'a> Program<'a> {
-    fn new(history: &'a History, state: u128, sink: Box<dyn Sink>) -> Self {
-        let mut pump = Pump::new(state, sink);
-        pump.courier.begin(&history.states[0]);
-        Self { history, pump, offered: 0 }
-    }
-
-    fn offer(&mut self, upper: usize) {
-        while self.offered < upper {
-            let (before, batch, after) = self.history.epoch(self.offered);
-            self.pump.courier.offer(before, batch, after);
-            self.offered += 1;
-        }
-    }
-
-    /// Steps until nothing is owed.
-    async fn settle(&mut self) {
-        for _ in 0..200 {
-            match self.pump.advance_within(u32::MAX).await {
-                Stepped::Idle => return,
-                Stepped::Halted(error) => panic!("{error}: {error:?}"),
-                _ => {}
-            }
-        }
-        panic!("the sink does not come to rest");
-    }
-}
-
-async fn whole(cluster: &Cluster, history: &History) -> Mark {
-    let mark = cluster.sink_of(&VIEWS).resume().await.unwrap().unwrap();
-    let expected = contents_of(&history.states[mark.epoch.0 as usize]);
-    assert_eq!(cluster.contents_of(&VIEWS), expected, "at {mark:?}");
-    mark
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
-    let Some(cluster) = Cluster::new().await else { return };
+    let Some(mut cluster) = Cluster::new().await else { return };
     let history = History::sample();
     // Each round is another state, which begins with a snapshot over the topics of the last.
     for cut in 0..60 {
@@ -92,11 +48,11 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
         program.offer(5);
         let stepped = program.pump.advance_within(cut).await;
         assert!(!matches!(stepped, Stepped::Halted(_) | Stepped::Failed(_)), "{stepped:?}");
-        let mark = whole(&cluster, &history).await;
+        let mark = whole(&mut cluster, &history).await;
         assert_eq!(mark.state, state);
         program.offer(8);
         program.settle().await;
-        assert_eq!(whole(&cluster, &history).await, history.mark(state, 8));
+        assert_eq!(whole(&mut cluster, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 1, "{cut} polls cut nothing");
             return;
@@ -107,7 +63,7 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_cut_at_every_message_tear_nothing() {
-    let Some(cluster) = Cluster::new().await else { return };
+    let Some(mut cluster) = Cluster::new().await else { return };
     let history = History::sample();
     for skipped in 0..60 {
         let state = u128::from(skipped) + 1;
@@ -120,9 +76,9 @@ async fn connections_cut_at_every_message_tear_nothing() {
         let stepped = program.pump.advance_within(u32::MAX).await;
         let struck = cluster.proxy.done();
         cluster.proxy.calm();
-        whole(&cluster, &history).await;
+        whole(&mut cluster, &history).await;
         program.settle().await;
-        assert_eq!(whole(&cluster, &history).await, history.mark(state, 6));
+        assert_eq!(whole(&mut cluster, &history).await, history.mark(state, 6));
         if !struck {
             assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
             assert!(skipped >= 3, "{skipped} messages are too few");
@@ -149,12 +105,12 @@ async fn a_death_after_any_message_leaves_the_epoch_of_the_mark_to_the_heir() {
         };
         // The dead may still try; the heir has a way of its own.
         let _dead = cluster.another_way().await;
-        let mark = whole(&cluster, &history).await;
+        let mark = whole(&mut cluster, &history).await;
         assert_eq!(mark.state, state);
         let mut heir = Program::new(&history, state, cluster.sink_of(&VIEWS));
         heir.offer(8);
         heir.settle().await;
-        assert_eq!(whole(&cluster, &history).await, history.mark(state, 8));
+        assert_eq!(whole(&mut cluster, &history).await, history.mark(state, 8));
         if let Some(stepped) = stepped {
             assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
             assert!(spared >= 3, "{spared} messages are too few");
@@ -185,19 +141,7 @@ async fn an_answer_to_a_commit_that_is_lost_loses_and_doubles_nothing() {
 
 /// A batch of changes to the view of counts.
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
-    Outgoing {
-        from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
-        views: vec![(&SALES, vec![]), (&COUNTS, changes)],
-    }
-}
-
-fn row(key: &str, units: i64) -> Option<Row> {
-    Some(Row(vec![Value::text(key), Value::Int(units)]))
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
+    batch(STATE, from, to, vec![(&SALES, vec![]), (&COUNTS, changes)])
 }
 
 fn shown(cluster: &Cluster) -> BTreeMap<String, i64> {

@@ -9,11 +9,12 @@
 mod kafka_rig;
 mod proxy;
 
+use ionflux_schemas::line::{Mechanism, Protocol};
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::time::{Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::history::{COUNTS, VIEWS};
-use ionflux_sinks::kafka::{Access, KafkaConfig, Mechanism, Protocol, build};
+use ionflux_sinks::kafka::{Access, KafkaConfig, build};
 use ionflux_sinks::sink::{Mark, Outgoing};
 use kafka_rig::{Cluster, address};
 

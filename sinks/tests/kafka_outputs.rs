@@ -7,31 +7,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kafka_rig;
+mod program;
 mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ionflux_schemas::snapshot::Change;
-use ionflux_schemas::time::{Day, Epoch, UtcMs};
+use ionflux_schemas::time::{Day, Epoch};
 use ionflux_schemas::view::{Row, Value, View};
 use ionflux_sinks::kafka::Envelope;
-use ionflux_sinks::sink::{Mark, Outgoing, Sink};
+use ionflux_sinks::sink::{Outgoing, Sink};
 use kafka_rig::{Cluster, Seen};
+use program::{batch, change};
 use serde_json::Value as Json;
 
-/// The clock at every epoch of these tests.
-const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
-
 const STATE: u128 = 5;
-
-fn batch(from: Option<u64>, to: u64, views: Vec<(&'static View, Vec<Change>)>) -> Outgoing {
-    let to = Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF };
-    Outgoing { from: from.map(Epoch), to, views }
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
-}
 
 /// A view of an agent as it could be: badges that users have.
 static BADGES: View = View {
@@ -74,6 +64,19 @@ fn revenue(workspace: &str, day: i32) -> Change {
     change(None, Some(Row(vec![workspace, shop, Value::Day(Day(day)), Value::Int(1)])))
 }
 
+/// A write that is given up when it was polled so many times.
+async fn given_up(sink: &mut dyn Sink, batch: &Outgoing, polls: u32) {
+    let (mut left, mut write) = (polls, sink.write(batch));
+    std::future::poll_fn(|context| {
+        left -= 1;
+        if write.as_mut().poll(context).is_ready() || left == 0 {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
 /// The events of a workspace in the order of the topic.
 fn events(cluster: &Cluster, workspace: &str) -> Vec<Json> {
     let seen = cluster.visible("ionflux.agent.outputs");
@@ -90,27 +93,17 @@ async fn what_agents_found_is_told_once_for_every_epoch() {
     let views: [&View; 2] = [&BADGES, &REVENUE];
     let mut sink = cluster.sink_of(&views);
     let first = vec![(&BADGES, vec![change(None, badge(workspace, "old", 1))]), (&REVENUE, vec![])];
-    sink.write(&batch(None, 1, first)).await.unwrap();
+    sink.write(&batch(STATE, None, 1, first)).await.unwrap();
     assert_eq!(events(&cluster, workspace), [] as [Json; 0], "a snapshot tells nothing");
     let badges = vec![
         change(None, badge(workspace, "new", 1)),
         change(badge(workspace, "old", 1), badge(workspace, "old", 2)),
     ];
     let days = vec![revenue(workspace, 1), revenue(workspace, 2)];
-    let next = batch(Some(1), 2, vec![(&BADGES, badges), (&REVENUE, days)]);
+    let next = batch(STATE, Some(1), 2, vec![(&BADGES, badges), (&REVENUE, days)]);
     // Given up between sending and committing, at whatever point, until it is through.
     for polls in 1..8 {
-        let mut left = polls;
-        let mut write = sink.write(&next);
-        std::future::poll_fn(|context| {
-            left -= 1;
-            if write.as_mut().poll(context).is_ready() || left == 0 {
-                return std::task::Poll::Ready(());
-            }
-            std::task::Poll::Pending
-        })
-        .await;
-        drop(write);
+        given_up(&mut *sink, &next, polls).await;
         sink.resume().await.unwrap();
     }
     sink.write(&next).await.unwrap();
@@ -185,7 +178,7 @@ fn history() -> [Rows; 3] {
 const AGENTS: [&View; 2] = [&BADGES, &REVENUE];
 
 fn snapshot(to: u64, rows: &Rows, workspace: &str) -> Outgoing {
-    batch(None, to, Rows::default().to(rows, workspace))
+    batch(STATE, None, to, Rows::default().to(rows, workspace))
 }
 
 /// A workspace of topics of its own, told of up to epoch 2.
@@ -194,7 +187,7 @@ async fn begun(cluster: &Cluster) -> (Box<dyn Sink>, String) {
     let mut sink = cluster.sink_of(&AGENTS);
     sink.write(&snapshot(1, &first, &workspace)).await.unwrap();
     assert_eq!(events(cluster, &workspace), [] as [Json; 0], "the first snapshot is silent");
-    sink.write(&batch(Some(1), 2, first.to(&second, &workspace))).await.unwrap();
+    sink.write(&batch(STATE, Some(1), 2, first.to(&second, &workspace))).await.unwrap();
     (sink, workspace)
 }
 
@@ -227,7 +220,7 @@ async fn changes_that_a_crash_kept_back_are_told_by_the_snapshot_that_makes_up_f
         (calm.config.outputs, calm.config.envelope) = (true, envelope);
         let (mut sink, workspace) = begun(&calm).await;
         let count = events(&calm, &workspace).len();
-        sink.write(&batch(Some(2), 4, second.to(&third, &workspace))).await.unwrap();
+        sink.write(&batch(STATE, Some(2), 4, second.to(&third, &workspace))).await.unwrap();
         let expected = told(&calm, &workspace, count);
         // Two badges and the shops a, b and d, beside a run of each agent.
         assert_eq!(expected.len(), 7, "{expected:?}");
@@ -271,17 +264,7 @@ async fn a_snapshot_whose_answer_is_lost_or_that_is_given_up_tells_nothing_twice
     }
     let back = snapshot(6, &second, &workspace);
     for polls in 1..12 {
-        let mut left = polls;
-        let mut write = sink.write(&back);
-        std::future::poll_fn(|context| {
-            left -= 1;
-            if write.as_mut().poll(context).is_ready() || left == 0 {
-                return std::task::Poll::Ready(());
-            }
-            std::task::Poll::Pending
-        })
-        .await;
-        drop(write);
+        given_up(&mut *sink, &back, polls).await;
         sink.resume().await.unwrap();
     }
     sink.write(&back).await.unwrap();

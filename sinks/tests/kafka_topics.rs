@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kafka_rig;
+mod program;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -17,35 +18,20 @@ use ionflux_schemas::currency::Currency;
 use ionflux_schemas::money::Money;
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::time::{Day, Epoch, UtcMs};
-use ionflux_schemas::view::{Row, Value, View};
+use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::error::SinkError;
 use ionflux_sinks::history::{COUNTS, SALES, VIEWS};
 use ionflux_sinks::kafka::{Envelope, Format};
 use ionflux_sinks::registry::SchemaIds;
-use ionflux_sinks::sink::{Mark, Outgoing};
+use ionflux_sinks::sink::Outgoing;
 use kafka_rig::{Cluster, Seen};
+use program::{batch, change, row};
 use serde_json::{Value as Json, json};
-
-/// The clock at every epoch of these tests.
-const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
 
 const STATE: u128 = 5;
 
-fn batch(from: Option<u64>, to: u64, views: Vec<(&'static View, Vec<Change>)>) -> Outgoing {
-    let to = Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF };
-    Outgoing { from: from.map(Epoch), to, views }
-}
-
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
-    batch(from, to, vec![(&COUNTS, changes)])
-}
-
-fn row(key: &str, units: i64) -> Option<Row> {
-    Some(Row(vec![Value::text(key), Value::Int(units)]))
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
+    batch(STATE, from, to, vec![(&COUNTS, changes)])
 }
 
 /// A sale of a workspace on a day.
@@ -186,7 +172,7 @@ async fn rows_leave_as_avro_behind_the_ids_of_their_schemas() {
     let mut sink = cluster.sink_of(&[&SALES]);
     let first = [sale(1, -1, Value::Null), sale(2, 128, Value::Int(-5))];
     let first = first.map(|row| change(None, row)).to_vec();
-    sink.write(&batch(None, 1, vec![(&SALES, first.clone())])).await.unwrap();
+    sink.write(&batch(STATE, None, 1, vec![(&SALES, first.clone())])).await.unwrap();
     let (topic, seen) = (cluster.topic("conformance_sales"), |cluster: &Cluster| {
         cluster.folded(&cluster.topic("conformance_sales"))
     });
@@ -203,20 +189,21 @@ async fn rows_leave_as_avro_behind_the_ids_of_their_schemas() {
         assert_eq!(row["last_at"], Avro::TimestampMillis(1_500));
     }
     // The same snapshot changes nothing, and another one what differs.
-    sink.write(&batch(None, 2, vec![(&SALES, first)])).await.unwrap();
+    sink.write(&batch(STATE, None, 2, vec![(&SALES, first)])).await.unwrap();
     assert_eq!(cluster.committed(&topic).len(), 2);
     let next = vec![change(None, sale(2, 129, Value::Int(-5)))];
-    sink.write(&batch(None, 3, vec![(&SALES, next)])).await.unwrap();
+    sink.write(&batch(STATE, None, 3, vec![(&SALES, next)])).await.unwrap();
     assert_eq!(cluster.committed(&topic).len(), 4);
     assert_eq!(seen(&cluster).len(), 1);
     // Another envelope is another layout: the target counts as empty, and is written over.
     cluster.config.envelope = Envelope::Debezium;
     let mut sink = cluster.sink_of(&[&SALES]);
     assert_eq!(sink.resume().await.unwrap(), None);
-    let whole = || batch(None, 3, vec![(&SALES, vec![change(None, sale(2, 129, Value::Null))])]);
+    let whole =
+        || batch(STATE, None, 3, vec![(&SALES, vec![change(None, sale(2, 129, Value::Null))])]);
     sink.write(&whole()).await.unwrap();
     let next = change(sale(2, 129, Value::Null), sale(2, 130, Value::Null));
-    sink.write(&batch(Some(3), 4, vec![(&SALES, vec![next])])).await.unwrap();
+    sink.write(&batch(STATE, Some(3), 4, vec![(&SALES, vec![next])])).await.unwrap();
     let written = cluster.committed(&topic);
     let mut values = written.iter().filter_map(|seen| seen.value.as_ref());
     let (_, told) = values
@@ -232,6 +219,6 @@ async fn rows_leave_as_avro_behind_the_ids_of_their_schemas() {
     // A snapshot finds the row after, whatever the change was.
     let count = written.len();
     let same = vec![change(None, sale(2, 130, Value::Null))];
-    sink.write(&batch(None, 5, vec![(&SALES, same)])).await.unwrap();
+    sink.write(&batch(STATE, None, 5, vec![(&SALES, same)])).await.unwrap();
     assert_eq!(cluster.committed(&topic).len(), count);
 }

@@ -6,17 +6,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod lake_rig;
+mod program;
 
 use std::sync::Arc;
 
 use ionflux_schemas::time::Epoch;
 use ionflux_sinks::conformance::{SCENARIOS, check};
 use ionflux_sinks::history::{History, VIEWS};
-use ionflux_sinks::memory::contents_of;
-use ionflux_sinks::pump::{Pump, Stepped};
-use ionflux_sinks::sink::{Mark, Sink};
+use ionflux_sinks::pump::Stepped;
+use ionflux_sinks::sink::Sink;
 use lake_rig::Lake;
 use lake_rig::store::{Strike, When};
+use program::{Program, whole};
 
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
 
@@ -42,51 +43,9 @@ async fn the_suite_passes_on_a_disk_by_its_address() {
     suite(Lake::on_disk(true)).await;
 }
 
-/// A program over a lake.
-struct Program<'a> {
-    history: &'a History,
-    pump: Pump,
-    offered: usize,
-}
-
-impl<'a> Program<'a> {
-    fn new(history: &'a History, state: u128, sink: Box<dyn Sink>) -> Self {
-        let mut pump = Pump::new(state, sink);
-        pump.courier.begin(&history.states[0]);
-        Self { history, pump, offered: 0 }
-    }
-
-    fn offer(&mut self, upper: usize) {
-        while self.offered < upper {
-            let (before, batch, after) = self.history.epoch(self.offered);
-            self.pump.courier.offer(before, batch, after);
-            self.offered += 1;
-        }
-    }
-
-    /// Steps until nothing is owed.
-    async fn settle(&mut self) {
-        for _ in 0..400 {
-            match self.pump.advance_within(u32::MAX).await {
-                Stepped::Idle => return,
-                Stepped::Halted(error) => panic!("{error}: {error:?}"),
-                _ => {}
-            }
-        }
-        panic!("the sink does not come to rest");
-    }
-}
-
-async fn whole(lake: &Lake, history: &History) -> Mark {
-    let mark = lake.sink_of(&VIEWS).resume().await.unwrap().unwrap();
-    let expected = contents_of(&history.states[mark.epoch.0 as usize]);
-    assert_eq!(lake.contents_of(&VIEWS).await, expected, "at {mark:?}");
-    mark
-}
-
 #[tokio::test]
 async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
-    let (lake, history) = (Lake::in_memory(), History::sample());
+    let (mut lake, history) = (Lake::in_memory(), History::sample());
     let mut landed = 0;
     // Each round is another state, which begins with a snapshot over what the last one left.
     for cut in 0..400 {
@@ -101,12 +60,12 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
         let stepped = program.pump.advance_within(cut).await;
         lake.store.slow(0);
         assert!(!matches!(stepped, Stepped::Halted(_) | Stepped::Failed(_)), "{stepped:?}");
-        let mark = whole(&lake, &history).await;
+        let mark = whole(&mut lake, &history).await;
         assert_eq!(mark.state, state);
         landed += u32::from(mark.epoch == Epoch(5));
         program.offer(8);
         program.settle().await;
-        assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
+        assert_eq!(whole(&mut lake, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 10, "{cut} polls cut nothing");
             assert!(landed >= 2, "the manifest landed before the answer");
@@ -118,7 +77,7 @@ async fn given_up_at_any_point_a_write_happened_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn on_a_disk_a_write_that_is_given_up_may_land_late_and_tears_nothing() {
-    let (lake, history) = (Lake::on_disk(true), History::sample());
+    let (mut lake, history) = (Lake::on_disk(true), History::sample());
     for cut in 0..200 {
         let state = u128::from(cut) + 1;
         let mut program = Program::new(&history, state, lake.sink_of(&VIEWS));
@@ -131,7 +90,7 @@ async fn on_a_disk_a_write_that_is_given_up_may_land_late_and_tears_nothing() {
         let mut next = Program::new(&history, state, lake.sink_of(&VIEWS));
         next.offer(8);
         next.settle().await;
-        assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
+        assert_eq!(whole(&mut lake, &history).await, history.mark(state, 8));
         if matches!(stepped, Stepped::Wrote(_)) {
             assert!(cut >= 5, "{cut} polls cut nothing");
             return;
@@ -142,7 +101,7 @@ async fn on_a_disk_a_write_that_is_given_up_may_land_late_and_tears_nothing() {
 
 #[tokio::test]
 async fn a_fault_at_every_call_tears_nothing() {
-    for (lake, strike) in [
+    for (mut lake, strike) in [
         (Lake::in_memory(), Strike::Before),
         (Lake::in_memory(), Strike::After),
         (Lake::in_memory(), Strike::Torn),
@@ -162,12 +121,12 @@ async fn a_fault_at_every_call_tears_nothing() {
             let stepped = program.pump.advance_within(u32::MAX).await;
             let struck = lake.store.done();
             lake.store.calm();
-            whole(&lake, &history).await;
+            whole(&mut lake, &history).await;
             program.settle().await;
-            assert_eq!(whole(&lake, &history).await, history.mark(state, 6));
+            assert_eq!(whole(&mut lake, &history).await, history.mark(state, 6));
             program.offer(8);
             program.settle().await;
-            assert_eq!(whole(&lake, &history).await, history.mark(state, 8));
+            assert_eq!(whole(&mut lake, &history).await, history.mark(state, 8));
             if !struck {
                 assert!(matches!(stepped, Stepped::Wrote(_)), "{stepped:?}");
                 assert!(calls >= 10, "{calls} calls are too few");
@@ -198,7 +157,7 @@ async fn a_fault_at_every_call_of_a_question_is_a_failed_question() {
 
 #[tokio::test]
 async fn another_manifest_that_comes_first_wins() {
-    let (lake, history) = (Lake::in_memory(), History::sample());
+    let (mut lake, history) = (Lake::in_memory(), History::sample());
     let mut program = Program::new(&history, STATE, lake.sink_of(&VIEWS));
     program.offer(3);
     program.settle().await;
@@ -207,9 +166,9 @@ async fn another_manifest_that_comes_first_wins() {
     let stepped = program.pump.advance_within(u32::MAX).await;
     let Stepped::Failed(error) = stepped else { panic!("{stepped:?}") };
     assert!(error.to_string().contains("another manifest"), "{error}");
-    assert_eq!(whole(&lake, &history).await.epoch, Epoch(3));
+    assert_eq!(whole(&mut lake, &history).await.epoch, Epoch(3));
     program.settle().await;
-    assert_eq!(whole(&lake, &history).await.epoch, Epoch(4));
+    assert_eq!(whole(&mut lake, &history).await.epoch, Epoch(4));
 }
 
 #[tokio::test]
@@ -218,7 +177,7 @@ async fn two_at_once_do_not_tear_an_epoch() {
         .map(|epoch| (0..7).map(|key| (key, i64::from(key) - epoch % 5)).collect())
         .collect();
     let history = Arc::new(History::new(&edits));
-    for lake in [Lake::in_memory(), Lake::on_disk(true)] {
+    for mut lake in [Lake::in_memory(), Lake::on_disk(true)] {
         lake.store.slow(1);
         let run = |sink: Box<dyn Sink>, step: usize| {
             let history = Arc::clone(&history);
@@ -235,6 +194,6 @@ async fn two_at_once_do_not_tear_an_epoch() {
         let (one, other) = (run(lake.sink_of(&VIEWS), 1), run(lake.sink_of(&VIEWS), 3));
         one.await.unwrap();
         other.await.unwrap();
-        assert_eq!(whole(&lake, &history).await, history.mark(STATE, 30));
+        assert_eq!(whole(&mut lake, &history).await, history.mark(STATE, 30));
     }
 }

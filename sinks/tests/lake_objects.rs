@@ -6,34 +6,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod lake_rig;
+mod program;
 
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value, View};
 use ionflux_sinks::history::{COUNTS, SALES, VIEWS};
-use ionflux_sinks::sink::{Mark, Outgoing};
+use ionflux_sinks::sink::Outgoing;
 use lake_rig::Lake;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-
-/// The clock at every epoch of these tests.
-const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
+use program::{COUNTS_2, batch, change, row};
 
 const STATE: u128 = 5;
 const HOUR_MS: u64 = 3_600_000;
-
-/// The view of counts with another column, one version later.
-static COUNTS_2: View = View {
-    version: 2,
-    schema: r#"{"type": "record", "name": "conformance_counts", "doc": "Sums.",
-    "ionflux.key": ["workspace_id"],
-    "fields": [
-        {"name": "workspace_id", "type": "string", "doc": "The tenant."},
-        {"name": "units", "type": "long", "doc": "The sum."},
-        {"name": "orders", "type": "long", "doc": "Another sum."}
-    ]}"#,
-    ..COUNTS
-};
 
 /// A view by instant.
 static HOURS: View = View {
@@ -49,19 +35,7 @@ static HOURS: View = View {
 
 /// A batch of changes to the view of counts.
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
-    Outgoing {
-        from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
-        views: vec![(&SALES, vec![]), (&COUNTS, changes)],
-    }
-}
-
-fn row(key: &str, units: i64) -> Option<Row> {
-    Some(Row(vec![Value::text(key), Value::Int(units)]))
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
+    batch(STATE, from, to, vec![(&SALES, vec![]), (&COUNTS, changes)])
 }
 
 /// The counts in the newest manifest, by workspace.

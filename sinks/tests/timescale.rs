@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod program;
 mod proxy;
 mod timescale_rig;
 
@@ -17,14 +18,11 @@ use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value};
 use ionflux_sinks::conformance::{SCENARIOS, check};
 use ionflux_sinks::history::{COUNTS, History, SALES, VIEWS};
-use ionflux_sinks::memory::contents_of;
-use ionflux_sinks::pump::{Pump, Stepped};
-use ionflux_sinks::sink::{Mark, Outgoing, Sink};
+use ionflux_sinks::pump::Stepped;
+use ionflux_sinks::sink::{Outgoing, Sink};
 use ionflux_sinks::timescale::TimescaleConfig;
+use program::{Program, batch, change, row, whole};
 use timescale_rig::Database;
-
-/// The clock at every epoch of these tests.
-const AS_OF: UtcMs = UtcMs(1_700_000_000_123);
 
 const STATE: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
 
@@ -40,48 +38,6 @@ async fn the_suite_passes() {
         checked.unwrap_or_else(|broken| panic!("{broken}: {:?}", broken.cause));
     }
     database.end().await;
-}
-
-/// A program over a database.
-struct Program<'a> {
-    history: &'a History,
-    pump: Pump,
-    offered: usize,
-}
-
-impl<'a> Program<'a> {
-    fn new(history: &'a History, state: u128, sink: Box<dyn Sink>) -> Self {
-        let mut pump = Pump::new(state, sink);
-        pump.courier.begin(&history.states[0]);
-        Self { history, pump, offered: 0 }
-    }
-
-    fn offer(&mut self, upper: usize) {
-        while self.offered < upper {
-            let (before, batch, after) = self.history.epoch(self.offered);
-            self.pump.courier.offer(before, batch, after);
-            self.offered += 1;
-        }
-    }
-
-    /// Steps until nothing is owed.
-    async fn settle(&mut self) {
-        for _ in 0..200 {
-            match self.pump.advance_within(u32::MAX).await {
-                Stepped::Idle => return,
-                Stepped::Halted(error) => panic!("{error}: {error:?}"),
-                _ => {}
-            }
-        }
-        panic!("the sink does not come to rest");
-    }
-}
-
-async fn whole(database: &mut Database, history: &History) -> Mark {
-    let mark = database.sink_of(&VIEWS).resume().await.unwrap().unwrap();
-    let expected = contents_of(&history.states[mark.epoch.0 as usize]);
-    assert_eq!(database.contents_of(&VIEWS).await, expected, "at {mark:?}");
-    mark
 }
 
 #[tokio::test]
@@ -191,19 +147,7 @@ async fn two_at_once_do_not_tear_an_epoch() {
 
 /// A batch of changes to the view of counts.
 fn counts(from: Option<u64>, to: u64, changes: Vec<Change>) -> Outgoing {
-    Outgoing {
-        from: from.map(Epoch),
-        to: Mark { state: STATE, epoch: Epoch(to), as_of: AS_OF },
-        views: vec![(&SALES, vec![]), (&COUNTS, changes)],
-    }
-}
-
-fn row(key: &str, units: i64) -> Option<Row> {
-    Some(Row(vec![Value::text(key), Value::Int(units)]))
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
+    batch(STATE, from, to, vec![(&SALES, vec![]), (&COUNTS, changes)])
 }
 
 #[tokio::test]

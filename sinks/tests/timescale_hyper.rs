@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod program;
 mod proxy;
 mod timescale_rig;
 
@@ -18,6 +19,7 @@ use ionflux_sinks::history::{COUNTS, SALES, VIEWS};
 use ionflux_sinks::memory::Contents;
 use ionflux_sinks::sink::{BoxFuture, Mark, Outgoing, Sink};
 use ionflux_sinks::timescale::TimescaleConfig;
+use program::change;
 use timescale_rig::{Database, run, texts};
 
 const STATE: u128 = 9;
@@ -53,10 +55,6 @@ impl Told {
     async fn changes(&mut self, view: &'static View, changes: Vec<Change>) {
         self.write(Some(Epoch(self.epoch)), vec![(view, changes)]).await;
     }
-}
-
-fn change(old: Option<Row>, new: Option<Row>) -> Change {
-    Change { old, new }
 }
 
 fn come(rows: impl IntoIterator<Item = Row>) -> Vec<Change> {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod program;
 mod proxy;
 mod timescale_rig;
 
@@ -15,6 +16,7 @@ use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value, View};
 use ionflux_sinks::history::{COUNTS, SALES, VIEWS};
 use ionflux_sinks::sink::{Mark, Outgoing};
+use program::COUNTS_2;
 use timescale_rig::{Database, texts};
 
 const MARK: Mark = Mark { state: 5, epoch: Epoch(1), as_of: UtcMs(0) };
@@ -61,19 +63,6 @@ static INCIDENTS: View = view(
         {"name": "details", "type": "string", "doc": "d"},
         {"name": "started_at", "type":
             {"type": "long", "logicalType": "timestamp-millis"}, "doc": "d"}
-    ]}"#,
-);
-
-/// The view of counts with another column, one version later.
-static COUNTS_2: View = view(
-    "conformance_counts",
-    2,
-    r#"{"type": "record", "name": "conformance_counts", "doc": "Sums.",
-    "ionflux.key": ["workspace_id"],
-    "fields": [
-        {"name": "workspace_id", "type": "string", "doc": "The tenant."},
-        {"name": "units", "type": "long", "doc": "The sum."},
-        {"name": "orders", "type": "long", "doc": "Another sum."}
     ]}"#,
 );
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod program;
 mod proxy;
 mod timescale_rig;
 
@@ -15,25 +16,11 @@ use ionflux_schemas::time::{Day, Epoch, UtcMs};
 use ionflux_schemas::view::{Row, Value, View};
 use ionflux_sinks::history::{COUNTS, SALES};
 use ionflux_sinks::sink::{Mark, Outgoing};
+use program::COUNTS_2;
 use timescale_rig::Database;
 
 const MARK: Mark = Mark { state: 5, epoch: Epoch(7), as_of: UtcMs(0) };
 const NEXT: Mark = Mark { epoch: Epoch(9), ..MARK };
-
-/// The view of counts with another column, one version later.
-static COUNTS_2: View = View {
-    name: "conformance_counts",
-    version: 2,
-    schema: r#"{"type": "record", "name": "conformance_counts", "doc": "Sums.",
-    "ionflux.key": ["workspace_id"],
-    "fields": [
-        {"name": "workspace_id", "type": "string", "doc": "The tenant."},
-        {"name": "units", "type": "long", "doc": "The sum."},
-        {"name": "orders", "type": "long", "doc": "Another sum."}
-    ]}"#,
-    width: 1,
-    row: |_, _, _| Row(Vec::new()),
-};
 
 fn snapshot(to: Mark, views: Vec<(&'static View, Vec<Row>)>) -> Outgoing {
     let change = |row| Change { old: None, new: Some(row) };

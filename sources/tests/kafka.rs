@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 
 use confluent::Server;
 use ionflux_schemas::health::Condition;
+use ionflux_schemas::line::Mechanism;
 use ionflux_sources::kafka::catalog::{Step, Topic, Topics, plan, topics};
-use ionflux_sources::kafka::connection::{Connection, Login, Mechanism};
+use ionflux_sources::kafka::connection::{Connection, Login};
 use ionflux_sources::kafka::provision::Admin;
 use ionflux_sources::registry::Registry;
 use ionflux_sources::registry::wire::frame;

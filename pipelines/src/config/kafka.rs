@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ionflux_schemas::line::{Mechanism, Protocol};
 use ionflux_sources::kafka::topics::{self, Pattern};
 use ionflux_sources::registry::{self, Credentials};
 use serde::Deserialize;
@@ -44,35 +45,6 @@ fn group() -> String {
     "ionflux".into()
 }
 
-/// How a line is secured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Not at all.
-    #[default]
-    Plaintext,
-    /// TLS.
-    Ssl,
-    /// A password.
-    SaslPlaintext,
-    /// TLS and a password.
-    SaslSsl,
-}
-
-/// How a broker is shown a password.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-pub enum Mechanism {
-    /// As it is.
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// By SCRAM with SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    Scram256,
-    /// By SCRAM with SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    Scram512,
-}
-
 /// The section `[registry]`.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,14 +55,6 @@ pub struct Registry {
     pub user: Option<String>,
     /// The name of its password, in the environment or the secrets file.
     pub password_variable: Option<String>,
-}
-
-impl Protocol {
-    /// Whether there is a password.
-    #[must_use]
-    pub fn asks(self) -> bool {
-        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
-    }
 }
 
 impl Kafka {
@@ -183,36 +147,53 @@ pub fn not_built() -> Failure {
 }
 
 #[cfg(feature = "kafka")]
-pub use connected::of_sink;
-
-#[cfg(feature = "kafka")]
 mod connected {
-    use ionflux_sources::kafka::connection::{Connection, Login, Mechanism as Shown};
+    use std::path::PathBuf;
 
-    use ionflux_sinks::kafka::{KafkaConfig, Mechanism as Told, Protocol as Secured};
+    use ionflux_schemas::line::{Mechanism, Protocol};
+    use ionflux_sinks::kafka::KafkaConfig;
+    use ionflux_sources::kafka::connection::{Connection, Login};
 
-    use super::{Failure, Kafka, Mechanism, Protocol, Secrets};
+    use super::{Failure, Kafka, Secrets};
+
+    /// What a section says of a cluster.
+    struct Cluster<'a> {
+        brokers: &'a str,
+        protocol: Protocol,
+        ca_file: &'a Option<PathBuf>,
+        mechanism: Option<Mechanism>,
+        user: &'a Option<String>,
+        password_variable: &'a Option<String>,
+    }
+
+    impl Cluster<'_> {
+        fn connection(&self, secrets: &Secrets) -> Result<Connection, Failure> {
+            let login = match (self.mechanism, self.user, self.password_variable) {
+                (Some(mechanism), Some(user), Some(name)) => {
+                    let password = secrets.get(name, "the password of the Kafka user")?;
+                    Some(Login { mechanism, user: user.clone(), password })
+                }
+                _ => None,
+            };
+            let (brokers, ca_file) = (self.brokers.to_owned(), self.ca_file.clone());
+            Ok(Connection { brokers, tls: self.protocol.encrypts(), ca_file, login })
+        }
+    }
 
     /// How the cluster of the section `[sinks.kafka]` is spoken to.
     ///
     /// # Errors
     /// A usage failure when the password is missing.
     pub fn of_sink(section: &KafkaConfig, secrets: &Secrets) -> Result<Connection, Failure> {
-        let login = match (section.sasl_mechanism, &section.user, &section.password_variable) {
-            (Some(mechanism), Some(user), Some(name)) => {
-                let password = secrets.get(name, "the password of the Kafka user")?;
-                let mechanism = match mechanism {
-                    Told::Plain => Shown::Plain,
-                    Told::Scram256 => Shown::Scram256,
-                    Told::Scram512 => Shown::Scram512,
-                };
-                Some(Login { mechanism, user: user.clone(), password })
-            }
-            _ => None,
+        let cluster = Cluster {
+            brokers: &section.brokers,
+            protocol: section.security_protocol,
+            ca_file: &section.ca_file,
+            mechanism: section.sasl_mechanism,
+            user: &section.user,
+            password_variable: &section.password_variable,
         };
-        let tls = matches!(section.security_protocol, Secured::Ssl | Secured::SaslSsl);
-        let (brokers, ca_file) = (section.brokers.clone(), section.ca_file.clone());
-        Ok(Connection { brokers, tls, ca_file, login })
+        cluster.connection(secrets)
     }
 
     impl Kafka {
@@ -221,24 +202,21 @@ mod connected {
         /// # Errors
         /// A usage failure when the password is missing.
         pub fn connection(&self, secrets: &Secrets) -> Result<Connection, Failure> {
-            let login = match (self.sasl_mechanism, &self.user, &self.password_variable) {
-                (Some(mechanism), Some(user), Some(name)) => {
-                    let password = secrets.get(name, "the password of the Kafka user")?;
-                    let mechanism = match mechanism {
-                        Mechanism::Plain => Shown::Plain,
-                        Mechanism::Scram256 => Shown::Scram256,
-                        Mechanism::Scram512 => Shown::Scram512,
-                    };
-                    Some(Login { mechanism, user: user.clone(), password })
-                }
-                _ => None,
+            let cluster = Cluster {
+                brokers: &self.brokers,
+                protocol: self.security_protocol,
+                ca_file: &self.ca_file,
+                mechanism: self.sasl_mechanism,
+                user: &self.user,
+                password_variable: &self.password_variable,
             };
-            let tls = matches!(self.security_protocol, Protocol::Ssl | Protocol::SaslSsl);
-            let (brokers, ca_file) = (self.brokers.clone(), self.ca_file.clone());
-            Ok(Connection { brokers, tls, ca_file, login })
+            cluster.connection(secrets)
         }
     }
 }
+
+#[cfg(feature = "kafka")]
+pub use connected::of_sink;
 
 #[cfg(test)]
 mod tests {

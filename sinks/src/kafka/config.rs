@@ -7,10 +7,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ionflux_schemas::line::{Mechanism, Protocol};
 use rdkafka::ClientConfig;
 use serde::Deserialize;
-use thiserror::Error;
 
+use crate::error::{ConfigError, wrong};
 use crate::registry::SchemaIds;
 use crate::sink::{ANSWER_S, check_answer_s};
 
@@ -75,35 +76,6 @@ impl Default for KafkaConfig {
     }
 }
 
-/// How a line is secured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Not at all.
-    #[default]
-    Plaintext,
-    /// TLS.
-    Ssl,
-    /// A password.
-    SaslPlaintext,
-    /// TLS and a password.
-    SaslSsl,
-}
-
-/// How a broker is shown a password.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-pub enum Mechanism {
-    /// As it is.
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// By SCRAM with SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    Scram256,
-    /// By SCRAM with SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    Scram512,
-}
-
 /// How keys and values are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,20 +96,6 @@ pub enum Envelope {
     Upsert,
     /// The row before and after, as Debezium tells it.
     Debezium,
-}
-
-/// An option that does not work.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{option}: {problem}")]
-pub struct ConfigError {
-    /// The option.
-    pub option: &'static str,
-    /// What is wrong with it, and what to do.
-    pub problem: String,
-}
-
-pub(super) fn wrong(option: &'static str, problem: impl Into<String>) -> ConfigError {
-    ConfigError { option, problem: problem.into() }
 }
 
 /// What the configuration only names.
@@ -164,7 +122,7 @@ impl KafkaConfig {
         if self.brokers.trim().is_empty() {
             return Err(wrong("brokers", "is empty; give one as host:port"));
         }
-        let asks = matches!(self.security_protocol, Protocol::SaslPlaintext | Protocol::SaslSsl);
+        let asks = self.security_protocol.asks();
         let login =
             [self.user.is_some(), self.password_variable.is_some(), self.sasl_mechanism.is_some()];
         if login != [asks; 3] {
@@ -195,13 +153,8 @@ impl KafkaConfig {
     /// The settings that all clients share.
     pub(super) fn client(&self, password: Option<&str>) -> ClientConfig {
         let mut config = ClientConfig::new();
-        let protocol = match self.security_protocol {
-            Protocol::Plaintext => "plaintext",
-            Protocol::Ssl => "ssl",
-            Protocol::SaslPlaintext => "sasl_plaintext",
-            Protocol::SaslSsl => "sasl_ssl",
-        };
-        config.set("bootstrap.servers", &self.brokers).set("security.protocol", protocol);
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("security.protocol", self.security_protocol.name());
         config.set("client.id", "ionflux").set("socket.timeout.ms", SOCKET_MS);
         config.set("reconnect.backoff.ms", "20").set("reconnect.backoff.max.ms", "5000");
         config.set("socket.nagle.disable", "true");
@@ -209,12 +162,7 @@ impl KafkaConfig {
             config.set("ssl.ca.location", file.display().to_string());
         }
         if let (Some(mechanism), Some(user)) = (self.sasl_mechanism, &self.user) {
-            let mechanism = match mechanism {
-                Mechanism::Plain => "PLAIN",
-                Mechanism::Scram256 => "SCRAM-SHA-256",
-                Mechanism::Scram512 => "SCRAM-SHA-512",
-            };
-            config.set("sasl.mechanisms", mechanism).set("sasl.username", user);
+            config.set("sasl.mechanisms", mechanism.name()).set("sasl.username", user);
             config.set("sasl.password", password.unwrap_or_default());
         }
         config

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use parquet::basic::Compression;
 use serde::Deserialize;
-use thiserror::Error;
 
+use crate::error::{ConfigError, wrong};
 use crate::files::columnar::zstd;
 use crate::sink::{ANSWER_S, check_answer_s};
 
@@ -69,20 +69,6 @@ impl Default for LakeConfig {
             answer_s: ANSWER_S,
         }
     }
-}
-
-/// An option that does not work.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{option}: {problem}")]
-pub struct ConfigError {
-    /// The option.
-    pub option: &'static str,
-    /// What is wrong with it, and what to do.
-    pub problem: String,
-}
-
-pub(super) fn wrong(option: &'static str, problem: impl Into<String>) -> ConfigError {
-    ConfigError { option, problem: problem.into() }
 }
 
 impl LakeConfig {

@@ -31,13 +31,13 @@ use parquet::basic::Compression;
 use tokio::time::Instant;
 
 use self::config::Home;
-pub use self::config::{ConfigError, LakeConfig, Pages};
+pub use self::config::{LakeConfig, Pages};
 use self::manifest::Head;
 use self::place::Table;
 use self::store::Store;
 use self::sweep::Dropped;
 use self::write::Made;
-use crate::error::SinkError;
+use crate::error::{ConfigError, SinkError};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// Files of a try that failed serve the next one, but not when a sweep could have taken them.

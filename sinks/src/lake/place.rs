@@ -14,8 +14,7 @@ use ionflux_schemas::view::{Row, Value, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::{ConfigError, wrong};
-use crate::error::SinkError;
+use crate::error::{ConfigError, SinkError, wrong};
 
 /// Folders that are no view's.
 const RESERVED: [&str; 2] = ["manifests", "parts"];

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use thiserror::Error;
 
+use crate::error::{ConfigError, wrong};
 use crate::sink::{ANSWER_S, check_answer_s};
 
 /// The most days that an option may say: a century.
@@ -65,20 +65,6 @@ impl Default for TimescaleConfig {
             answer_s: ANSWER_S,
         }
     }
-}
-
-/// An option that does not work.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{option}: {problem}")]
-pub struct ConfigError {
-    /// The option.
-    pub option: &'static str,
-    /// What is wrong with it, and what to do.
-    pub problem: String,
-}
-
-fn wrong(option: &'static str, problem: impl Into<String>) -> ConfigError {
-    ConfigError { option, problem: problem.into() }
 }
 
 impl TimescaleConfig {

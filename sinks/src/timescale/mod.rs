@@ -39,12 +39,12 @@ use std::time::Duration;
 use ionflux_schemas::view::View;
 
 use self::config::Address;
-pub use self::config::{ConfigError, TimescaleConfig};
+pub use self::config::TimescaleConfig;
 use self::layout::Options;
 use self::session::Session;
 use self::table::Table;
 pub use self::text::read_back;
-use crate::error::SinkError;
+use crate::error::{ConfigError, SinkError, wrong};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// A sink over one database.
@@ -70,7 +70,7 @@ pub fn build(
 ) -> Result<Box<dyn Sink>, ConfigError> {
     config.validate()?;
     let tables: Result<Vec<Table>, SinkError> = views.iter().map(|view| Table::new(view)).collect();
-    let unfit = |error: SinkError| ConfigError { option: "views", problem: error.to_string() };
+    let unfit = |error: SinkError| wrong("views", error.to_string());
     Ok(Box::new(Timescale {
         name: name.into(),
         address: Address::parse(address)?,

@@ -5,28 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use ionflux_schemas::line::{Mechanism, Protocol};
 use rdkafka::ClientConfig;
-
-/// How a broker knows who speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mechanism {
-    /// The password as it is; for TLS only.
-    Plain,
-    /// `SCRAM-SHA-256`
-    Scram256,
-    /// `SCRAM-SHA-512`
-    Scram512,
-}
-
-impl Mechanism {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Scram256 => "SCRAM-SHA-256",
-            Self::Scram512 => "SCRAM-SHA-512",
-        }
-    }
-}
 
 /// Who speaks.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,13 +44,9 @@ impl Connection {
     #[must_use]
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        let protocol = match (self.tls, &self.login) {
-            (false, None) => "plaintext",
-            (true, None) => "ssl",
-            (false, Some(_)) => "sasl_plaintext",
-            (true, Some(_)) => "sasl_ssl",
-        };
-        config.set("bootstrap.servers", &self.brokers).set("security.protocol", protocol);
+        let protocol = Protocol::of(self.tls, self.login.is_some());
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("security.protocol", protocol.name());
         config.set("client.id", "ionflux").set("socket.timeout.ms", "10000");
         config.set("reconnect.backoff.max.ms", "5000");
         if let Some(file) = &self.ca_file {
