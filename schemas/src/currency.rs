@@ -33,6 +33,38 @@ PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN 
 TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG \
 XOF XPF YER ZAR ZMW ZWG ZWL";
 
+/// The exponent of every currency by its number: each amount that is read or shown asks for it.
+const EXPONENTS: [u8; CODES.len() / 4 + 1] = exponents();
+
+const fn exponents() -> [u8; CODES.len() / 4 + 1] {
+    let mut all = [2; CODES.len() / 4 + 1];
+    let mut number = 0;
+    while number < all.len() {
+        if listed(NO_DECIMALS, number) {
+            all[number] = 0;
+        } else if listed(THREE_DECIMALS, number) {
+            all[number] = 3;
+        } else if listed(FOUR_DECIMALS, number) {
+            all[number] = 4;
+        }
+        number += 1;
+    }
+    all
+}
+
+/// Whether the code of a number is one of these, three letters and a space each.
+const fn listed(codes: &str, number: usize) -> bool {
+    let (codes, all) = (codes.as_bytes(), CODES.as_bytes());
+    let (mut at, own) = (0, number * 4);
+    while at < codes.len() {
+        if codes[at] == all[own] && codes[at + 1] == all[own + 1] && codes[at + 2] == all[own + 2] {
+            return true;
+        }
+        at += 4;
+    }
+    false
+}
+
 impl Currency {
     /// The currency of a three-letter code, in any case.
     ///
@@ -67,13 +99,7 @@ impl Currency {
     /// How many decimals the currency has: 2 for USD, 0 for JPY, 3 for KWD.
     #[must_use]
     pub fn exponent(self) -> u8 {
-        let listed = |codes: &str| codes.contains(self.code());
-        match () {
-            () if listed(NO_DECIMALS) => 0,
-            () if listed(THREE_DECIMALS) => 3,
-            () if listed(FOUR_DECIMALS) => 4,
-            () => 2,
-        }
+        EXPONENTS[usize::from(self.0)]
     }
 
     /// The currency's number in packed keys; only meaningful within one process.
@@ -129,8 +155,18 @@ mod tests {
         for code in codes {
             assert_eq!(Currency::parse(code).map(Currency::code), Ok(code));
         }
-        for code in [NO_DECIMALS, THREE_DECIMALS, FOUR_DECIMALS].join(" ").split(' ') {
+    }
+
+    #[test]
+    fn minor_units_are_hundredths_unless_listed_otherwise() {
+        let listed = [(NO_DECIMALS, 0), (THREE_DECIMALS, 3), (FOUR_DECIMALS, 4)];
+        for code in listed.iter().flat_map(|(codes, _)| codes.split(' ')) {
             assert!(Currency::parse(code).is_ok(), "{code}");
+        }
+        for code in CODES.split(' ') {
+            let found = listed.iter().find(|(codes, _)| codes.split(' ').any(|one| one == code));
+            let expected = found.map_or(2, |(_, exponent)| *exponent);
+            assert_eq!(Currency::parse(code).map(Currency::exponent), Ok(expected), "{code}");
         }
     }
 

@@ -210,15 +210,21 @@ impl Day {
         let span = date.duration_since(Date::constant(1970, 1, 1));
         Self((span.as_secs() / 86_400) as i32)
     }
+
+    /// The calendar's date of the day; `None` outside the years -9999 to 9999.
+    #[must_use]
+    pub fn date(self) -> Option<Date> {
+        let since = SignedDuration::from_hours(i64::from(self.0) * 24);
+        Date::constant(1970, 1, 1).checked_add(since).ok()
+    }
 }
 
 impl fmt::Display for Day {
     /// ISO 8601: `2026-03-01`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = Date::constant(1970, 1, 1);
-        match from.checked_add(SignedDuration::from_hours(i64::from(self.0) * 24)) {
-            Ok(date) => write!(f, "{date}"),
-            Err(_) => write!(f, "day {}", self.0),
+        match self.date() {
+            Some(date) => write!(f, "{date}"),
+            None => write!(f, "day {}", self.0),
         }
     }
 }
