@@ -35,6 +35,7 @@ type Failure = Box<dyn std::error::Error>;
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
+const REPORTS: Duration = Duration::from_millis(1);
 const PARTITIONS: i32 = 6;
 const DAYS: usize = 365;
 
@@ -220,11 +221,15 @@ impl Bench {
                         return Err(error.into());
                     }
                     record = again;
-                    producer.poll(Duration::from_millis(100));
+                    producer.poll(REPORTS);
                 }
                 if at % 1_000 == 0 {
                     producer.poll(Duration::ZERO);
                 }
+            }
+            // As the sink does it: the client's own flush sits out whole tenths of a second.
+            while producer.in_flight_count() > 0 {
+                producer.poll(REPORTS);
             }
             producer.flush(PATIENCE)?;
         }

@@ -1,13 +1,13 @@
 //! A batch as records, piece by piece.
 //!
-//! Invariant: all removals of a view go before the rows that come; one piece is small, so that a
-//! batch of any size is never twice in memory.
+//! Invariant: all removals of a view go before the rows that come under a new key; one piece is
+//! small, so that a batch of any size is never twice in memory.
 
 use std::ops::Range;
 
 use ionflux_schemas::snapshot::Change;
 use ionflux_schemas::view::Row;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::config::Envelope;
@@ -25,6 +25,14 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
     pub(super) records: Vec<Record>,
+}
+
+impl Chunk {
+    /// Takes everything out and keeps the room for more.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
 }
 
 /// A record: where its parts stand in the chunk.
@@ -52,9 +60,9 @@ pub(super) async fn pour(
     batch: &Outgoing,
     encoders: &[Encoder],
     outputs: Option<&Outputs>,
-    pieces: Sender<Piece>,
+    line: Line,
 ) -> Result<(), SinkError> {
-    let mut flow = Flow { chunk: Chunk::default(), pieces };
+    let mut flow = Flow { chunk: Chunk::default(), line };
     let moment = Moment { epoch: batch.to.epoch, as_of: batch.to.as_of };
     for (view, changes) in &batch.views {
         let found = encoders.iter().position(|encoder| encoder.view == *view);
@@ -63,17 +71,18 @@ pub(super) async fn pour(
         })?;
         let pen = encoders[topic].pen();
         let writer = Writer { topic, pen, moment };
+        let mut arrivals = Vec::new();
         for change in changes {
             match batch.from {
-                Some(_) => writer.removal(change, &mut flow.chunk)?,
+                Some(_) => arrivals.extend(writer.stay_or_go(change, &mut flow.chunk)?),
                 None => writer.read(change, &mut flow.chunk)?,
             }
             if !flow.on().await {
                 return Ok(());
             }
         }
-        for change in changes.iter().filter(|_| batch.from.is_some()) {
-            writer.arrival(change, &mut flow.chunk)?;
+        for new in arrivals {
+            writer.arrival(new, &mut flow.chunk)?;
             if !flow.on().await {
                 return Ok(());
             }
@@ -93,9 +102,16 @@ pub(super) async fn pour(
     Ok(())
 }
 
+/// The way to the thread of a session.
+pub(super) struct Line {
+    pub(super) pieces: Sender<Piece>,
+    /// Chunks that it sent, to be filled again: large ones are costly to allocate.
+    pub(super) empty: Receiver<Chunk>,
+}
+
 struct Flow {
     chunk: Chunk,
-    pieces: Sender<Piece>,
+    line: Line,
 }
 
 impl Flow {
@@ -104,24 +120,25 @@ impl Flow {
         if self.chunk.bytes.len() < CHUNK_BYTES {
             return true;
         }
-        let full = std::mem::take(&mut self.chunk);
+        let empty = self.line.empty.try_recv().unwrap_or_default();
+        let full = std::mem::replace(&mut self.chunk, empty);
         self.chunk.bytes.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
-        self.pieces.send(Piece::Records(full)).await.is_ok()
+        self.line.pieces.send(Piece::Records(full)).await.is_ok()
     }
 
     /// How the rows that were sent differ from what was held; `None` when nobody takes them.
     async fn compared(&mut self) -> Option<Vec<Compared>> {
         let (answer, told) = oneshot::channel();
         let rest = std::mem::take(&mut self.chunk);
-        self.pieces.send(Piece::Records(rest)).await.ok()?;
-        self.pieces.send(Piece::Compare(answer)).await.ok()?;
+        self.line.pieces.send(Piece::Records(rest)).await.ok()?;
+        self.line.pieces.send(Piece::Compare(answer)).await.ok()?;
         told.await.ok()
     }
 
     async fn end(self) {
-        if self.pieces.send(Piece::Records(self.chunk)).await.is_ok() {
+        if self.line.pieces.send(Piece::Records(self.chunk)).await.is_ok() {
             // Whoever is gone has told why.
-            let _ = self.pieces.send(Piece::End).await;
+            let _ = self.line.pieces.send(Piece::End).await;
         }
     }
 }
@@ -133,25 +150,33 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The row of a change that goes, if its key does.
-    fn removal(&self, change: &Change, chunk: &mut Chunk) -> Result<(), SinkError> {
-        let Some(old) = &change.old else { return Ok(()) };
-        if change.new.as_ref().is_some_and(|new| self.pen.encoder.same_key(old, new)) {
-            return Ok(());
+    /// The row of a change that stays under its key, or goes; gives the one that comes under
+    /// another, for its key may be one that goes later.
+    fn stay_or_go<'c>(
+        &self,
+        change: &'c Change,
+        chunk: &mut Chunk,
+    ) -> Result<Option<&'c Row>, SinkError> {
+        let (new, moment) = (change.new.as_ref(), self.moment);
+        let Some(old) = &change.old else { return Ok(new) };
+        if let Some(new) = new.filter(|new| self.pen.encoder.same_key(old, new)) {
+            let told = Told { before: Some(old), after: Some(new), op: Op::Update, moment };
+            self.put(new, Some(&told), chunk)?;
+            return Ok(None);
         }
         if self.pen.encoder.envelope == Envelope::Debezium {
-            let told = Told { before: Some(old), after: None, op: Op::Delete, moment: self.moment };
+            let told = Told { before: Some(old), after: None, op: Op::Delete, moment };
             self.put(old, Some(&told), chunk)?;
         }
-        self.put(old, None, chunk)
+        self.put(old, None, chunk)?;
+        Ok(new)
     }
 
-    /// The row of a change that comes, or takes the place of another.
-    fn arrival(&self, change: &Change, chunk: &mut Chunk) -> Result<(), SinkError> {
-        let Some(new) = &change.new else { return Ok(()) };
-        let before = change.old.as_ref().filter(|old| self.pen.encoder.same_key(old, new));
-        let op = if before.is_some() { Op::Update } else { Op::Create };
-        self.put(new, Some(&Told { before, after: Some(new), op, moment: self.moment }), chunk)
+    /// A row that comes.
+    fn arrival(&self, new: &Row, chunk: &mut Chunk) -> Result<(), SinkError> {
+        let moment = self.moment;
+        let told = Told { before: None, after: Some(new), op: Op::Create, moment };
+        self.put(new, Some(&told), chunk)
     }
 
     /// A row of a snapshot.

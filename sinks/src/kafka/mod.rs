@@ -43,6 +43,7 @@ mod bounds;
 mod chunk;
 mod moves;
 mod partition;
+mod producer;
 mod session;
 mod worker;
 
@@ -52,13 +53,12 @@ use std::time::Duration;
 use ionflux_schemas::view::View;
 use rdkafka::ClientConfig;
 
-use self::config::wrong;
-pub use self::config::{Access, ConfigError, Envelope, Format, KafkaConfig, Mechanism, Protocol};
+pub use self::config::{Access, Envelope, Format, KafkaConfig};
+pub use self::producer::BATCHING;
 use self::session::Session;
 use self::topics::Cleanup;
 pub use self::topics::Wanted;
-pub use self::worker::BATCHING;
-use crate::error::SinkError;
+use crate::error::{ConfigError, SinkError, wrong};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// A name that no view may have, for it would be the topic of the marks.

@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
-use super::chunk;
+use super::chunk::{self, Line};
 use super::worker::{Job, Pens, Worker};
 use crate::error::SinkError;
 use crate::sink::{Mark, Outgoing, Step};
@@ -56,12 +56,13 @@ impl Session {
             return Ok(());
         }
         let (pieces, taken) = mpsc::channel(PIECES_MAX);
+        let (emptied, empty) = mpsc::channel(PIECES_MAX);
         let (answer, told) = oneshot::channel();
         let (whole, to) = (batch.from.is_none(), batch.to);
-        let job = Job { whole, to, pieces: taken, answer };
+        let job = Job { whole, to, pieces: taken, emptied, answer };
         self.jobs.send(job).await.map_err(|_| ended())?;
         let Pens { encoders, outputs } = &*self.pens;
-        chunk::pour(batch, encoders, outputs.as_ref(), pieces).await?;
+        chunk::pour(batch, encoders, outputs.as_ref(), Line { pieces, empty }).await?;
         told.await.map_err(|_| ended())??;
         self.held = Some(batch.to);
         Ok(())

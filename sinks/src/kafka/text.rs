@@ -7,6 +7,7 @@
 use std::io::Write;
 
 use ionflux_schemas::avro::Schema;
+use ionflux_schemas::time::Day;
 use ionflux_schemas::view::{Row, Value};
 
 /// As many as any number has, and more than a currency has decimals.
@@ -47,29 +48,33 @@ pub(super) fn key(schema: &Schema, row: &Row, out: &mut Vec<u8>) {
 }
 
 fn value(value: &Value, out: &mut Vec<u8>) {
-    // Writing to memory cannot fail; numbers, dates and amounts need no escapes.
-    let _ = match value {
-        Value::Day(day) => write!(out, "\"{day}\""),
-        Value::Instant(at) => write!(out, "\"{at}\""),
-        other => {
-            plain(other, out);
-            Ok(())
-        }
-    };
-}
-
-/// What rows are full of, without the formatting machinery.
-fn plain(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Text(text) => string(text, out),
+        Value::Null => out.extend_from_slice(b"null"),
         Value::Int(number) => decimal((*number).into(), 0, out),
+        Value::Text(text) => string(text, out),
         Value::Money(money) => {
             out.push(b'"');
             decimal(money.minor, money.currency.exponent().into(), out);
             out.push(b'"');
         }
-        _ => out.extend_from_slice(b"null"),
+        Value::Day(day) => self::day(*day, out),
+        // Writing to memory cannot fail, and an instant needs no escapes.
+        Value::Instant(at) => drop(write!(out, "\"{at}\"")),
     }
+}
+
+/// A day in ISO 8601. Rows are full of days, and the formatting machinery is slow.
+fn day(day: Day, out: &mut Vec<u8>) {
+    let date = day.date().filter(|date| (0..=9_999).contains(&date.year()));
+    let Some(date) = date else {
+        // Writing to memory cannot fail.
+        return drop(write!(out, "\"{day}\""));
+    };
+    let (century, year) = (date.year() / 100, date.year() % 100);
+    let [century, year] = [century, year].map(|part| pair(part.unsigned_abs().into()));
+    let [month, day] = [date.month(), date.day()].map(|part| pair(part.unsigned_abs().into()));
+    let text = [b"\"", &century[..], &year, b"-", &month, b"-", &day, b"\""];
+    text.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// A number with so many of its digits behind a point, and one before it at least.
@@ -78,15 +83,19 @@ fn decimal(number: i128, decimals: usize, out: &mut Vec<u8>) {
     let (mut at, mut rest) = (DIGITS_MAX, number.unsigned_abs());
     // Division of wide numbers is slow, and hardly any is wide.
     while let wide @ 0x1_0000_0000_0000_0000.. = rest {
-        at -= 1;
-        digits[at] += (wide % 10) as u8;
-        rest = wide / 10;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&pair((wide % 100) as u64));
+        rest = wide / 100;
     }
     let mut rest = rest as u64;
-    while rest > 0 {
+    while rest >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&pair(rest % 100));
+        rest /= 100;
+    }
+    if rest > 0 {
         at -= 1;
-        digits[at] += (rest % 10) as u8;
-        rest /= 10;
+        digits[at] = b'0' + rest as u8;
     }
     let point = DIGITS_MAX - decimals;
     if number < 0 {
@@ -99,10 +108,22 @@ fn decimal(number: i128, decimals: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// A number below a hundred as two digits.
+fn pair(number: u64) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+}
+
 /// A text with its quotes and escapes.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
-    // A text is always JSON.
-    let _ = serde_json::to_writer(out, text);
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // A text is always JSON.
+        let _ = serde_json::to_writer(out, text);
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +132,7 @@ mod tests {
     use crate::history::SALES;
     use ionflux_schemas::currency::Currency;
     use ionflux_schemas::money::Money;
-    use ionflux_schemas::time::{Day, UtcMs};
+    use ionflux_schemas::time::UtcMs;
 
     fn check(row: &Row, expected: &str) {
         let schema = SALES.parsed();
@@ -159,6 +180,24 @@ mod tests {
             let mut out = Vec::new();
             value(&Value::Int(number), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
+
+    /// The short ways and the formatting machinery agree, whatever the day and the text.
+    #[test]
+    fn days_and_texts_are_what_they_show_themselves_as() {
+        for edge in [-4_371_587, -719_529, -719_528, -1, 0, 19_000, 2_932_896, 2_932_897, i32::MAX]
+        {
+            for number in edge.saturating_sub(40)..=edge.saturating_add(40) {
+                let mut out = Vec::new();
+                value(&Value::Day(Day(number)), &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("\"{}\"", Day(number)));
+            }
+        }
+        for letter in (0..=0x2ff).filter_map(char::from_u32) {
+            let (text, mut out) = (format!("a{letter}é"), Vec::new());
+            string(&text, &mut out);
+            assert_eq!(out, serde_json::to_vec(&text).unwrap(), "{letter:?}");
         }
     }
 }

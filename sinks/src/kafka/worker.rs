@@ -4,44 +4,22 @@
 //! a thread that met an error, or was left alone in the middle, aborts and ends.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
 use super::bounds::{Bounds, Known};
 use super::chunk::{Chunk, Piece};
 use super::encode::{Encoder, Moment};
-use super::error::{Heard, refused};
 use super::held::Held;
 use super::outputs::{self, Outputs};
+use super::producer::{Place, Transactional};
 use super::reader::Reader;
 use super::topics::{Admin, Cleanup, Wanted, missing};
 use super::{mark, partition};
 use crate::error::SinkError;
 use crate::sink::Mark;
-
-/// How records are put together on their way, by the client's names.
-pub const BATCHING: [(&str, &str); 5] = [
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    ("batch.size", "1000000"),
-    ("queue.buffering.max.messages", "200000"),
-    ("queue.buffering.max.kbytes", "65536"),
-];
-/// How long the fencing of those before may take.
-const FENCE_MAX: Duration = Duration::from_secs(30);
-/// How long the records of a batch may take to arrive, and again its commit.
-const COMMIT_MAX: Duration = Duration::from_secs(120);
-const ABORT_MAX: Duration = Duration::from_secs(10);
-/// How long the queue may be full without a record leaving it.
-const FULL_POLLS_MAX: u32 = 600;
-const FULL_POLL: Duration = Duration::from_millis(100);
 
 /// A batch that is on its way.
 pub(super) struct Job {
@@ -49,6 +27,8 @@ pub(super) struct Job {
     pub(super) whole: bool,
     pub(super) to: Mark,
     pub(super) pieces: mpsc::Receiver<Piece>,
+    /// Where chunks go once they are sent.
+    pub(super) emptied: mpsc::Sender<Chunk>,
     pub(super) answer: oneshot::Sender<Result<(), SinkError>>,
 }
 
@@ -62,23 +42,15 @@ pub(super) struct Worker {
     settings: Arc<Settings>,
     pens: Arc<Pens>,
     reader: Reader,
-    producer: BaseProducer<Heard>,
-    heard: Heard,
+    producer: Transactional,
     /// How many partitions the topic of each view has, and that of the events.
     partitions: Vec<i32>,
     /// How the topics are written, as a hash.
     layout: String,
-    /// The newest mark, if the topics are written as they were then.
     /// Where the partitions of the views' topics begin and end.
     known: Option<Known>,
+    /// The newest mark, if the topics are written as they were then.
     found: Option<Mark>,
-}
-
-/// Where a record goes.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    topic: &'a str,
-    partition: i32,
 }
 
 impl Worker {
@@ -103,22 +75,11 @@ impl Worker {
         let (first, rest): (Vec<&Wanted>, Vec<&Wanted>) =
             absent.into_iter().partition(|topic| topic.marks);
         admin.make(&first, &reader)?;
-        let (producer, heard) = settings.producer(&client)?;
-        let begun = producer.init_transactions(FENCE_MAX);
-        begun.map_err(|error| heard.failed("begin as the only producer", error))?;
+        let producer = settings.producer(&client)?;
         let pens = Arc::new(settings.pens()?);
         let (partitions, layout, known) = (Vec::new(), String::new(), None);
-        let mut worker = Self {
-            settings,
-            pens,
-            reader,
-            producer,
-            heard,
-            partitions,
-            layout,
-            known,
-            found: None,
-        };
+        let mut worker =
+            Self { settings, pens, reader, producer, partitions, layout, known, found: None };
         if rest.iter().any(|topic| topic.cleanup == Cleanup::Compact) {
             worker.forget()?;
         }
@@ -195,9 +156,9 @@ impl Worker {
         let name = self.settings.name.as_bytes();
         let marks = self.settings.marks();
         if self.reader.newest(&marks, name)?.is_some() {
-            self.begin()?;
-            self.put(Place { topic: &marks, partition: 0 }, (name, None), None)?;
-            self.commit()?;
+            self.producer.begin()?;
+            self.producer.put(Place { topic: &marks, partition: 0 }, (name, None), None)?;
+            self.producer.commit()?;
         }
         Ok(())
     }
@@ -208,14 +169,13 @@ impl Worker {
             self.known.as_mut().map_or(Ok(()), |known| known.renew(now))?;
         }
         let held = if job.whole { self.held()? } else { Vec::new() };
-        self.begin()?;
+        self.producer.begin()?;
         let written = self.records(job, held);
         if written.is_err() {
-            // The next session fences this one; until then readers need not wait.
-            let _ = self.producer.abort_transaction(ABORT_MAX);
+            self.producer.abort();
             return written;
         }
-        self.commit()
+        self.producer.commit()
     }
 
     /// What the topics of the views hold. Only beside a mark of their layout it says which rows a
@@ -234,7 +194,12 @@ impl Worker {
         let headers = self.headers(job);
         loop {
             match job.pieces.blocking_recv() {
-                Some(Piece::Records(chunk)) => self.chunk(&chunk, &headers, &mut held)?,
+                Some(Piece::Records(mut chunk)) => {
+                    self.chunk(&chunk, &headers, &mut held)?;
+                    chunk.clear();
+                    // One too many is let go.
+                    let _ = job.emptied.try_send(chunk);
+                }
                 Some(Piece::Compare(answer)) => {
                     // Whoever is gone sends no end.
                     let _ = answer.send(held.iter_mut().map(Held::compared).collect());
@@ -250,16 +215,16 @@ impl Worker {
             for (partition, key) in held.left() {
                 let place = Place { topic: &encoder.topic, partition };
                 if let Some(value) = &farewell {
-                    self.put(place, (key, Some(value)), Some(&headers[at]))?;
+                    self.producer.put(place, (key, Some(value)), Some(&headers[at]))?;
                 }
-                self.put(place, (key, None), Some(&headers[at]))?;
+                self.producer.put(place, (key, None), Some(&headers[at]))?;
             }
         }
         let none = Bounds::new();
         let bounds = self.known.as_ref().map_or(&none, Known::bounds);
         let mark = mark::written(&job.to, &self.layout, bounds);
         let place = Place { topic: &self.settings.marks(), partition: 0 };
-        self.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
+        self.producer.put(place, (self.settings.name.as_bytes(), Some(&mark)), None)
     }
 
     /// The headers of each topic's records.
@@ -295,56 +260,14 @@ impl Worker {
             let topic = self.pens.encoders.get(record.topic);
             let topic = topic.map_or(outputs::TOPIC, |encoder| encoder.topic.as_str());
             let value = record.value.clone().map(|value| &chunk.bytes[value]);
-            self.put(Place { topic, partition }, (key, value), headers.get(record.topic))?;
+            self.producer.put(
+                Place { topic, partition },
+                (key, value),
+                headers.get(record.topic),
+            )?;
         }
-        self.producer.poll(Duration::ZERO);
+        self.producer.serve();
         Ok(())
-    }
-
-    fn begin(&self) -> Result<(), SinkError> {
-        let begun = self.producer.begin_transaction();
-        begun.map_err(|error| self.heard.failed("begin a transaction", error))
-    }
-
-    fn commit(&self) -> Result<(), SinkError> {
-        let sent = self.producer.flush(COMMIT_MAX);
-        sent.map_err(|error| self.heard.failed("send records", error))?;
-        let committed = self.producer.commit_transaction(COMMIT_MAX);
-        committed.map_err(|error| {
-            // A record that did not arrive makes the commit fail; its reason is the client's.
-            if matches!(&error, KafkaError::Transaction(said) if said.txn_requires_abort()) {
-                let _ = self.producer.abort_transaction(ABORT_MAX);
-            }
-            self.heard.failed("commit", error)
-        })
-    }
-
-    /// Queues one record, and waits while the queue is full.
-    fn put(
-        &self,
-        place: Place<'_>,
-        (key, value): (&[u8], Option<&[u8]>),
-        headers: Option<&OwnedHeaders>,
-    ) -> Result<(), SinkError> {
-        let record = BaseRecord::<[u8], [u8]>::to(place.topic);
-        let mut record = record.partition(place.partition).key(key);
-        if let Some(value) = value {
-            record = record.payload(value);
-        }
-        if let Some(headers) = headers {
-            record = record.headers(headers.clone());
-        }
-        for _ in 0..FULL_POLLS_MAX {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), again)) => record = again,
-                Err((error, _)) => {
-                    return Err(self.heard.failed(&format!("send to {}", place.topic), error));
-                }
-            }
-            self.producer.poll(FULL_POLL);
-        }
-        Err(refused(&format!("send to {}", place.topic), Code::QueueFull))
     }
 }
 
@@ -353,25 +276,6 @@ fn gone(topic: &str) -> SinkError {
 }
 
 impl Settings {
-    /// A producer of this sink's name, and what it hears.
-    fn producer(
-        &self,
-        client: &rdkafka::ClientConfig,
-    ) -> Result<(BaseProducer<Heard>, Heard), SinkError> {
-        let heard = Heard::default();
-        let mut config = client.clone();
-        config.set("transactional.id", self.transactional_id()).set("acks", "all");
-        // After this the broker aborts a transaction that nobody ends, so that readers go on.
-        let timeout_ms = (u64::from(self.config.answer_s) * 1_000).to_string();
-        config.set("enable.idempotence", "true").set("transaction.timeout.ms", timeout_ms);
-        for (name, value) in BATCHING {
-            config.set(name, value);
-        }
-        config.set("retry.backoff.ms", "50");
-        let producer = BaseProducer::from_config_and_context(&config, heard.clone());
-        Ok((producer.map_err(|error| heard.failed("connect", error))?, heard))
-    }
-
     fn pens(&self) -> Result<Pens, SinkError> {
         let ids = self.access.schema_ids.as_deref();
         let encoders = self.views.iter().map(|view| Encoder::new(view, &self.config, ids));
