@@ -18,29 +18,13 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
-use ionflux::assemble::{self, Options};
-use ionflux::live::{Live, Parts};
-use ionflux::meter::Meter;
-use ionflux::outlets::Outlets;
 use ionflux::serve::{Served, Service};
-use ionflux::state::State;
+use ionflux_benches::instance::Instance;
 use ionflux_benches::load::{self, Ran, SECRET, Template};
-use ionflux_ledger::BaseZone;
-use ionflux_schemas::dictionary::Dictionary;
-use ionflux_service::health::HealthBoard;
-use ionflux_service::store::Store;
-use ionflux_sources::clock::{Clock, Wall};
 use ionflux_sources::doors::Doors;
-use ionflux_sources::inbox::Inbox;
-use ionflux_sources::inbox::metrics::JournalMetrics;
-use ionflux_sources::inbox::scribe::Scribe;
 use ionflux_sources::intake::{Intake, Privacy};
-use ionflux_sources::journal::folder::Folder;
-use ionflux_sources::journal::{Journal, Limits};
 use ionflux_sources::shopify::door;
 use ionflux_sources::shopify::signature::Secrets;
-use ionflux_sources::subjects::Subjects;
-use prometheus::Registry;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -92,50 +76,23 @@ fn print(what: &str, ran: &Ran, bare: &Ran) {
 /// The whole program but for its command line.
 struct Bench {
     service: Service,
-    inbox: Inbox,
-    live: Live,
+    instance: Instance,
 }
 
 impl Bench {
     fn start(folder: &Path) -> Result<Self, Failure> {
-        let said = |failure: ionflux::failure::Failure| failure.problem;
-        let state = Arc::new(State::create(folder).map_err(said)?);
-        let clock: Arc<dyn Clock> = Arc::new(Wall::default());
-        let registry = Registry::new();
-        let files = Box::new(Folder::open(&state.journal())?);
-        let (journal, opened) = Journal::open(files, Limits::new(20 << 30))?;
-        let metrics = JournalMetrics::new(&registry)?;
-        let inbox = Inbox::open(Scribe::new(journal, &opened, Arc::clone(&clock), metrics))?;
-        let subjects = Arc::new(Subjects::open(&state.subjects(), Arc::clone(&clock))?);
-        let privacy = Privacy::Minimised(Arc::clone(&subjects));
-        let intake = Intake::new(inbox.clone(), privacy);
-        let doors = Doors::new(intake, Arc::clone(&clock), &registry)?;
+        let instance = Instance::start(folder, Vec::new())?;
+        let privacy = Privacy::Minimised(Arc::clone(&instance.subjects));
+        let intake = Intake::new(instance.inbox.clone(), privacy);
+        let doors = Doors::new(intake, Arc::clone(&instance.clock), &instance.registry)?;
         let secrets = BTreeMap::from([("acme".to_owned(), Secrets::new([SECRET]))]);
         let bare = post(|_body: Bytes| async { StatusCode::OK });
         let doors = door::router(doors, secrets).route(BARE, bare);
-
-        let dictionary = Arc::new(Dictionary::new());
-        let store = Arc::new(Store::hydrating(assemble::empty(&dictionary)));
-        let (base_zone, workers) = (BaseZone::Unknown, 1);
-        let options = Options { state: None, base_zone, workers };
-        let ledger = assemble::ledger(Some(&state), dictionary, &options).map_err(said)?;
-        let served = Served { doors, ..Served::plain(Arc::clone(&store), ledger.shops()) };
+        let (store, shops) = (Arc::clone(&instance.store), Arc::clone(&instance.shops));
+        let served = Served { doors, ..Served::plain(store, shops) };
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let service = Service::start(anywhere, served).map_err(said)?;
-        let parts = Parts {
-            state,
-            inbox: inbox.clone(),
-            ledger,
-            store,
-            clock,
-            meter: Meter::new(&registry).map_err(said)?,
-            board: Arc::new(HealthBoard::default()),
-            outlets: Outlets::default(),
-            workers,
-            subjects: Some(subjects),
-        };
-        let live = Live::start(parts, || {}).map_err(said)?;
-        Ok(Self { service, inbox, live })
+        let service = Service::start(anywhere, served).map_err(|failure| failure.problem)?;
+        Ok(Self { service, instance })
     }
 
     /// Waits until the views count so many orders; gives how many seconds that took.
@@ -171,7 +128,6 @@ impl Bench {
 
     fn end(self) -> Result<(), Failure> {
         self.service.drain();
-        self.inbox.close();
-        self.live.finish().map_err(|failure| failure.problem.into())
+        self.instance.end()
     }
 }

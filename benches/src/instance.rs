@@ -13,6 +13,7 @@ use ionflux::meter::Meter;
 use ionflux::outlets::{Outlets, Surroundings};
 use ionflux::state::State;
 use ionflux_ledger::BaseZone;
+use ionflux_ledger::shop::Shops;
 use ionflux_schemas::dictionary::Dictionary;
 use ionflux_service::health::HealthBoard;
 use ionflux_service::store::Store;
@@ -23,6 +24,7 @@ use ionflux_sources::inbox::metrics::JournalMetrics;
 use ionflux_sources::inbox::scribe::Scribe;
 use ionflux_sources::journal::folder::Folder;
 use ionflux_sources::journal::{Journal, Limits};
+use ionflux_sources::subjects::Subjects;
 use prometheus::Registry;
 
 /// What the journal may hold, in bytes.
@@ -38,6 +40,12 @@ pub struct Instance {
     pub clock: Arc<dyn Clock>,
     /// What its parts say of themselves.
     pub board: Arc<HealthBoard>,
+    /// What they count.
+    pub registry: Registry,
+    /// The shops it knows.
+    pub shops: Arc<Shops>,
+    /// Whose people are named by numbers.
+    pub subjects: Arc<Subjects>,
     live: Live,
 }
 
@@ -55,16 +63,18 @@ impl Instance {
         let (journal, opened) = Journal::open(files, Limits::new(JOURNAL_BYTES_MAX))?;
         let metrics = JournalMetrics::new(&registry)?;
         let inbox = Inbox::open(Scribe::new(journal, &opened, Arc::clone(&clock), metrics))?;
+        let subjects = Arc::new(Subjects::open(&state.subjects(), Arc::clone(&clock))?);
         let dictionary = Arc::new(Dictionary::new());
         let store = Arc::new(Store::hydrating(assemble::empty(&dictionary)));
         let (base_zone, workers) = (BaseZone::Unknown, 1);
         let options = Options { state: None, base_zone, workers };
         let ledger = assemble::ledger(Some(&state), dictionary, &options).map_err(said)?;
+        let shops = ledger.shops();
         let around =
             Surroundings { state: &state, clock: &clock, registry: &registry, board: &board };
         let outlets = Outlets::start(sinks, &around).map_err(said)?;
         let parts = Parts {
-            subjects: None,
+            subjects: Some(Arc::clone(&subjects)),
             state,
             inbox: inbox.clone(),
             ledger,
@@ -76,7 +86,7 @@ impl Instance {
             workers,
         };
         let live = Live::start(parts, || {}).map_err(said)?;
-        Ok(Self { inbox, store, clock, board, live })
+        Ok(Self { inbox, store, clock, board, registry, shops, subjects, live })
     }
 
     /// Takes nothing more, counts what is there, and ends.

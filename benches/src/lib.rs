@@ -3,7 +3,9 @@
 //! Invariant: the same seed gives the same events on every machine.
 
 pub mod baseline;
+pub mod fleet;
 pub mod form;
+pub mod gate;
 pub mod generator;
 pub mod instance;
 pub mod load;

@@ -62,7 +62,7 @@ fn crates_import_only_along_the_arrows() {
         for (word, homes) in [
             ("timely", &["operators", "pipelines"][..]),
             ("differential-dataflow", &["operators"]),
-            ("tokio", &["service", "pipelines", "sources", "sinks"]),
+            ("tokio", &["service", "pipelines", "benches", "sources", "sinks"]),
             ("datafusion", &["service"]),
         ] {
             let used = manifest.lines().any(|line| line.starts_with(&format!("{word}.workspace")));
