@@ -22,7 +22,7 @@ pub enum Protocol {
 /// How a broker is shown a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum Mechanism {
-    /// As it is; for TLS only.
+    /// As it is: whoever listens to a line without TLS reads it.
     #[serde(rename = "PLAIN")]
     Plain,
     /// By SCRAM with SHA-256.
@@ -77,6 +77,28 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::Scram256 => "SCRAM-SHA-256",
             Self::Scram512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a configuration says for a name.
+    fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
+        serde_json::from_value(name.into()).unwrap()
+    }
+
+    #[test]
+    fn configurations_and_clients_use_the_same_names() {
+        for (encrypted, asked) in [(false, false), (false, true), (true, false), (true, true)] {
+            let protocol = Protocol::of(encrypted, asked);
+            assert_eq!((protocol.encrypts(), protocol.asks()), (encrypted, asked));
+            assert_eq!(read::<Protocol>(protocol.name()), protocol);
+        }
+        for mechanism in [Mechanism::Plain, Mechanism::Scram256, Mechanism::Scram512] {
+            assert_eq!(read::<Mechanism>(mechanism.name()), mechanism);
         }
     }
 }

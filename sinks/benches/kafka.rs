@@ -221,7 +221,7 @@ impl Bench {
                         return Err(error.into());
                     }
                     record = again;
-                    producer.poll(REPORTS);
+                    wait(producer);
                 }
                 if at % 1_000 == 0 {
                     producer.poll(Duration::ZERO);
@@ -229,7 +229,7 @@ impl Bench {
             }
             // As the sink does it: the client's own flush sits out whole tenths of a second.
             while producer.in_flight_count() > 0 {
-                producer.poll(REPORTS);
+                wait(producer);
             }
             producer.flush(PATIENCE)?;
         }
@@ -283,6 +283,15 @@ impl Bench {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         self.runtime.block_on(admin.delete_topics(&topics, &AdminOptions::new()))?;
         Ok(())
+    }
+}
+
+/// Takes reports, and waits a moment where there are none.
+fn wait(producer: &BaseProducer) {
+    let before = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    if producer.in_flight_count() == before {
+        std::thread::park_timeout(REPORTS);
     }
 }
 

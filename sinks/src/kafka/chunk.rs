@@ -60,9 +60,9 @@ pub(super) async fn pour(
     batch: &Outgoing,
     encoders: &[Encoder],
     outputs: Option<&Outputs>,
-    line: Line,
+    channels: Channels,
 ) -> Result<(), SinkError> {
-    let mut flow = Flow { chunk: Chunk::default(), line };
+    let mut flow = Flow { chunk: Chunk::default(), channels };
     let moment = Moment { epoch: batch.to.epoch, as_of: batch.to.as_of };
     for (view, changes) in &batch.views {
         let found = encoders.iter().position(|encoder| encoder.view == *view);
@@ -103,7 +103,7 @@ pub(super) async fn pour(
 }
 
 /// The way to the thread of a session.
-pub(super) struct Line {
+pub(super) struct Channels {
     pub(super) pieces: Sender<Piece>,
     /// Chunks that it sent, to be filled again: large ones are costly to allocate.
     pub(super) empty: Receiver<Chunk>,
@@ -111,7 +111,7 @@ pub(super) struct Line {
 
 struct Flow {
     chunk: Chunk,
-    line: Line,
+    channels: Channels,
 }
 
 impl Flow {
@@ -120,25 +120,25 @@ impl Flow {
         if self.chunk.bytes.len() < CHUNK_BYTES {
             return true;
         }
-        let empty = self.line.empty.try_recv().unwrap_or_default();
+        let empty = self.channels.empty.try_recv().unwrap_or_default();
         let full = std::mem::replace(&mut self.chunk, empty);
         self.chunk.bytes.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
-        self.line.pieces.send(Piece::Records(full)).await.is_ok()
+        self.channels.pieces.send(Piece::Records(full)).await.is_ok()
     }
 
     /// How the rows that were sent differ from what was held; `None` when nobody takes them.
     async fn compared(&mut self) -> Option<Vec<Compared>> {
         let (answer, told) = oneshot::channel();
         let rest = std::mem::take(&mut self.chunk);
-        self.line.pieces.send(Piece::Records(rest)).await.ok()?;
-        self.line.pieces.send(Piece::Compare(answer)).await.ok()?;
+        self.channels.pieces.send(Piece::Records(rest)).await.ok()?;
+        self.channels.pieces.send(Piece::Compare(answer)).await.ok()?;
         told.await.ok()
     }
 
     async fn end(self) {
-        if self.line.pieces.send(Piece::Records(self.chunk)).await.is_ok() {
+        if self.channels.pieces.send(Piece::Records(self.chunk)).await.is_ok() {
             // Whoever is gone has told why.
-            let _ = self.line.pieces.send(Piece::End).await;
+            let _ = self.channels.pieces.send(Piece::End).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a commit that returns is a commit that the brokers made; whoever begins as the only
 //! producer of a name has fenced those before.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -31,8 +32,10 @@ const COMMIT_MAX: Duration = Duration::from_secs(120);
 const ABORT_MAX: Duration = Duration::from_secs(10);
 /// How long the queue may be full without a record leaving it.
 const FULL_MAX: Duration = Duration::from_secs(60);
-/// The client sits out every wait for reports, however soon they come: so it waits shortly, again
-/// and again.
+/// One try of an abort, which goes on where the one before it was.
+const ABORT_STEP: Duration = Duration::from_millis(50);
+/// How long to leave the client alone until there may be reports. Its own waits for them last as
+/// long as they may, however soon reports come.
 const REPORTS: Duration = Duration::from_millis(1);
 
 /// Where a record goes.
@@ -101,23 +104,40 @@ impl Transactional {
             if full.get_or_insert_with(Instant::now).elapsed() > FULL_MAX {
                 return Err(refused(&format!("send to {}", place.topic), Code::QueueFull));
             }
-            self.producer.poll(REPORTS);
+            self.wait();
         }
     }
 
-    /// Takes the reports that are there.
-    pub(super) fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+    /// Takes the reports that are there; says whether there were any.
+    pub(super) fn serve(&self) -> bool {
+        let before = self.producer.in_flight_count();
+        let mut left = before;
+        loop {
+            self.producer.poll(Duration::ZERO);
+            match self.producer.in_flight_count() {
+                fewer if fewer < left => left = fewer,
+                _ => return left < before,
+            }
+        }
+    }
+
+    /// Takes reports, and waits a moment where there are none.
+    fn wait(&self) {
+        if !self.serve() {
+            thread::park_timeout(REPORTS);
+        }
     }
 
     /// Makes all records visible at once.
     pub(super) fn commit(&self) -> Result<(), SinkError> {
         let begun = Instant::now();
         while self.producer.in_flight_count() > 0 && begun.elapsed() < COMMIT_MAX {
-            self.producer.poll(REPORTS);
+            self.wait();
         }
-        let sent = self.producer.flush(Duration::ZERO);
-        sent.map_err(|error| self.heard.failed("send records", error))?;
+        if let Err(error) = self.producer.flush(Duration::ZERO) {
+            self.abort();
+            return Err(self.heard.failed("send records", error));
+        }
         let committed = self.producer.commit_transaction(COMMIT_MAX);
         committed.map_err(|error| {
             // A record that did not arrive makes the commit fail; its reason is the client's.
@@ -128,8 +148,16 @@ impl Transactional {
         })
     }
 
-    /// Makes none visible. The next session fences this one; until then readers need not wait.
+    /// Makes none visible, if the brokers can be asked in time: readers need not wait then until
+    /// the next session fences this one.
     pub(super) fn abort(&self) {
-        let _ = self.producer.abort_transaction(ABORT_MAX);
+        let begun = Instant::now();
+        while begun.elapsed() < ABORT_MAX {
+            // An abort waits for reports of what was sent, which nobody else takes.
+            match self.producer.abort_transaction(ABORT_STEP) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() => self.wait(),
+                _ => return,
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
-use super::chunk::{self, Line};
+use super::chunk::{self, Channels};
 use super::worker::{Job, Pens, Worker};
 use crate::error::SinkError;
 use crate::sink::{Mark, Outgoing, Step};
@@ -62,7 +62,7 @@ impl Session {
         let job = Job { whole, to, pieces: taken, emptied, answer };
         self.jobs.send(job).await.map_err(|_| ended())?;
         let Pens { encoders, outputs } = &*self.pens;
-        chunk::pour(batch, encoders, outputs.as_ref(), Line { pieces, empty }).await?;
+        chunk::pour(batch, encoders, outputs.as_ref(), Channels { pieces, empty }).await?;
         told.await.map_err(|_| ended())??;
         self.held = Some(batch.to);
         Ok(())
