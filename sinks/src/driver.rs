@@ -156,13 +156,6 @@ impl Handle {
     }
 }
 
-/// Below which epoch the targets of all sinks hold everything; `None` if one holds nothing yet, or
-/// there are no sinks. Sinks whose task has ended are not waited for.
-pub fn durable_bound<'a>(sinks: impl IntoIterator<Item = &'a Handle>) -> Option<Epoch> {
-    let alive = sinks.into_iter().filter(|sink| !sink.task.is_finished());
-    alive.map(|sink| *sink.reached.borrow()).min().flatten()
-}
-
 struct Driver {
     sink: Box<dyn Sink>,
     courier: Courier,

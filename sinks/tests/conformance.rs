@@ -13,6 +13,7 @@ use ionflux_sinks::conformance::{Bench, SCENARIOS, Trouble, check, stray};
 use ionflux_sinks::courier::Courier;
 use ionflux_sinks::error::SinkError;
 use ionflux_sinks::history::{COUNTS, History};
+use ionflux_sinks::list::Sinks;
 use ionflux_sinks::memory::{Contents, Fault, Target, contents_of};
 use ionflux_sinks::pump::{Pump, Stepped, ready};
 use ionflux_sinks::sink::{BoxFuture, Mark, Outgoing, Sink};
@@ -52,6 +53,20 @@ fn the_in_memory_sink_conforms() {
         let mut bench = InMemory(Target::new());
         let checked = ready(check(scenario, &mut bench)).expect("the suite waits for nobody");
         checked.unwrap_or_else(|broken| panic!("{broken}: {:?}", broken.cause));
+    }
+}
+
+/// A refused section says which there are.
+#[test]
+fn every_listed_sink_has_the_suite_over_its_target() {
+    let refused = serde_json::from_str::<Sinks>(r#"{"nobody": {}}"#).unwrap_err().to_string();
+    let listed: Vec<&str> = refused.split('`').skip(3).step_by(2).collect();
+    assert!(listed.contains(&"timescale"), "{refused}");
+    for sink in listed {
+        let file = format!("{}/tests/{sink}.rs", env!("CARGO_MANIFEST_DIR"));
+        let tests = std::fs::read_to_string(&file).unwrap_or_default();
+        let runs = ["SCENARIOS", "check(scenario", "fn the_suite_passes"];
+        assert!(runs.iter().all(|part| tests.contains(part)), "{file} does not run the suite");
     }
 }
 

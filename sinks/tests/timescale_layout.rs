@@ -343,6 +343,7 @@ async fn a_user_with_few_rights_is_enough_and_says_what_is_missing() {
     database.run(&format!("CREATE ROLE {user} LOGIN NOSUPERUSER NOCREATEROLE")).await;
     let error = database.sink_as(&user, &VIEWS).resume().await.unwrap_err();
     assert!(!error.passing() && error.to_string().contains("42501"), "{error}");
+    assert!(error.to_string().contains("GRANT CREATE ON DATABASE"), "{error}");
     database.run(&format!("GRANT CREATE ON DATABASE {} TO {user}", database.name)).await;
     let mut sink = database.sink_as(&user, &VIEWS);
     assert_eq!(sink.resume().await.unwrap(), None);

@@ -23,6 +23,10 @@ const UNIQUE_VIOLATION: &str = "23505";
 /// Other objects need what should be dropped.
 const DEPENDENT: &str = "2BP01";
 
+/// Steps that need rights of their own.
+pub(super) const SCHEMAS: &str = "make the schemas";
+pub(super) const RIGHTS: &str = "make the role of readers and let it in";
+
 /// Why a step of a transaction ended.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -82,7 +86,7 @@ fn refused(step: &str, said: &PgDatabaseError) -> SinkError {
     let quoting = QUOTING_CLASSES.iter().any(|class| code.starts_with(class));
     let shown = if quoting { "" } else { said.message() };
     let table = said.table().map(|table| format!(" (table {table})")).unwrap_or_default();
-    let what = format!("PostgreSQL: {step}: SQLSTATE {code} {shown}{table}{}", remedy(code));
+    let what = format!("PostgreSQL: {step}: SQLSTATE {code} {shown}{table}{}", remedy(step, code));
     if passing(code) { SinkError::transient(what) } else { SinkError::permanent(what) }
 }
 
@@ -90,8 +94,12 @@ fn passing(code: &str) -> bool {
     PASSING_CLASSES.iter().any(|class| code.starts_with(class)) || PASSING.contains(&code)
 }
 
-fn remedy(code: &str) -> &'static str {
+fn remedy(step: &str, code: &str) -> &'static str {
     match code {
+        "42501" if step == RIGHTS => "; give the user CREATEROLE, or see docs/sinks.md",
+        "42501" if step == SCHEMAS => {
+            "; GRANT CREATE ON DATABASE to the user, or make it the owner"
+        }
         "28P01" | "28000" => "; check user and password of the address",
         "3D000" => "; create the database first",
         "42501" => "; the user must own the schemas ionflux and ionflux_read",
@@ -111,6 +119,15 @@ mod tests {
         }
         for code in ["28P01", "42501", "22003", "3D000", "2BP01", "42601", "XX000"] {
             assert!(!passing(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_named_by_what_needs_it() {
+        let remedies = [RIGHTS, SCHEMAS, "update rows"].map(|step| remedy(step, "42501"));
+        let needs = ["CREATEROLE", "GRANT CREATE ON DATABASE", "must own the schemas"];
+        for (remedy, need) in remedies.iter().zip(needs) {
+            assert!(remedy.contains(need), "{remedy}");
         }
     }
 

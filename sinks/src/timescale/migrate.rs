@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access;
+use super::error::{RIGHTS, SCHEMAS};
 use super::layout::{Kind, Layout, Object, of_table, removal};
 use super::session::{ASK, Session};
 use super::table::{Table, plain};
@@ -174,7 +175,7 @@ async fn base(session: &mut Session) -> Result<(), SinkError> {
     for schema in ["ionflux", "ionflux_read"] {
         let there = format!("SELECT (to_regnamespace('{schema}') IS NOT NULL)::text");
         if session.one("migrate", &there).await?.as_deref() != Some("true") {
-            session.run("migrate", &format!("CREATE SCHEMA {schema}")).await?;
+            session.run(SCHEMAS, &format!("CREATE SCHEMA {schema}")).await?;
         }
     }
     let versions = "CREATE TABLE IF NOT EXISTS ionflux.sink_migrations (\
@@ -343,7 +344,7 @@ async fn rights(session: &mut Session) -> Result<(), SinkError> {
     statements.extend(access::GRANTS);
     for statement in statements {
         session.run("migrate", "SAVEPOINT rights").await?;
-        match session.run("migrate", statement).await {
+        match session.run(RIGHTS, statement).await {
             Ok(_) => session.run("migrate", "RELEASE SAVEPOINT rights").await?,
             Err(error) => {
                 // Where the connection itself is gone, this says so.
