@@ -23,7 +23,8 @@ use crate::state::State;
 /// A secret that is missing or makes no sense, or options that cannot work.
 pub fn start(config: &Config, world: &World, state: &Arc<State>) -> Result<Outlets, Failure> {
     let secret = |name: &str, purpose: &str| {
-        world.secrets.get(name, purpose).map_err(|failure| failure.problem)
+        let missing = |failure: Failure| format!("{}; {}", failure.problem, failure.hint);
+        world.secrets.get(name, purpose).map_err(missing)
     };
     let registry = config.registry.as_ref().map(|section| section.client(&world.secrets));
     let schema_ids = registry.transpose()?.map(|registry| Arc::new(Ids(registry)) as Arc<_>);
