@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(feature = "kafka")]
 use crate::kafka::{self, Access, KafkaConfig};
 use crate::lake::{self, LakeConfig};
-use crate::registry::SchemaIds;
+use crate::registry::{SchemaIds, Subject};
 use crate::sink::Sink;
 use crate::timescale::{self, TimescaleConfig};
 
@@ -87,6 +87,15 @@ impl Sinks {
 
 #[cfg(feature = "kafka")]
 impl Sinks {
+    /// The subjects of a schema registry that sinks of these views need.
+    ///
+    /// # Errors
+    /// What is wrong with the schema of a view.
+    pub fn subjects(&self, views: &[&'static View]) -> Result<Vec<Subject>, String> {
+        let Some(section) = &self.kafka else { return Ok(Vec::new()) };
+        kafka::subjects::subjects(section, views).map_err(|problem| problem.to_string())
+    }
+
     fn check_kafka(&self) -> Result<(), String> {
         self.kafka.as_ref().map_or(Ok(()), |section| named("kafka", section.validate()))
     }
@@ -107,6 +116,14 @@ impl Sinks {
 
 #[cfg(not(feature = "kafka"))]
 impl Sinks {
+    /// The subjects of a schema registry that sinks of these views need: there are none.
+    ///
+    /// # Errors
+    /// None.
+    pub fn subjects(&self, _: &[&'static View]) -> Result<Vec<Subject>, String> {
+        Ok(Vec::new())
+    }
+
     fn check_kafka(&self) -> Result<(), String> {
         Ok(())
     }

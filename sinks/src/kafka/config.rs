@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ionflux_schemas::line::{Mechanism, Protocol};
+use ionflux_schemas::view::View;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 
@@ -148,6 +149,11 @@ impl KafkaConfig {
             return Err(wrong("partitions", format!("is not 1 to {PARTITIONS_MAX}")));
         }
         Ok(())
+    }
+
+    /// The topic of a view.
+    pub(super) fn topic(&self, view: &View) -> String {
+        format!("{}{}", self.topic_prefix, view.name)
     }
 
     /// The settings that all clients share.
