@@ -41,13 +41,14 @@ pub struct Given<'a> {
 }
 
 impl Sinks {
-    /// Checks every section, before anything connects.
+    /// Checks every section, before anything connects; `registry` says whether there is a registry
+    /// of schemas.
     ///
     /// # Errors
     /// What is wrong, naming the option.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, registry: bool) -> Result<(), String> {
         self.timescale.as_ref().map_or(Ok(()), |given| named("timescale", given.validate()))?;
-        self.check_kafka()?;
+        self.check_kafka(registry)?;
         self.lake.as_ref().map_or(Ok(()), |given| named("lake", given.validate()))
     }
 
@@ -96,8 +97,9 @@ impl Sinks {
         kafka::subjects::subjects(section, views).map_err(|problem| problem.to_string())
     }
 
-    fn check_kafka(&self) -> Result<(), String> {
-        self.kafka.as_ref().map_or(Ok(()), |section| named("kafka", section.validate()))
+    fn check_kafka(&self, registry: bool) -> Result<(), String> {
+        let Some(section) = &self.kafka else { return Ok(()) };
+        named("kafka", section.validate().and_then(|()| section.check_registry(registry)))
     }
 
     fn build_kafka(
@@ -124,7 +126,7 @@ impl Sinks {
         Ok(Vec::new())
     }
 
-    fn check_kafka(&self) -> Result<(), String> {
+    fn check_kafka(&self, _: bool) -> Result<(), String> {
         Ok(())
     }
 

@@ -151,6 +151,19 @@ impl KafkaConfig {
         Ok(())
     }
 
+    /// Checks that there is a registry of schemas where the format needs one.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the option.
+    pub fn check_registry(&self, there: bool) -> Result<(), ConfigError> {
+        if self.format == Format::Avro && !there {
+            let problem = "avro needs a schema registry, and there is none: add the section \
+                           [registry] with its url, or write format = \"json\"";
+            return Err(wrong("format", problem));
+        }
+        Ok(())
+    }
+
     /// The topic of a view.
     pub(super) fn topic(&self, view: &View) -> String {
         format!("{}{}", self.topic_prefix, view.name)

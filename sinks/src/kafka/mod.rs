@@ -130,9 +130,7 @@ pub fn build(
     if config.user.is_some() && access.password.is_none() {
         return Err(wrong("password_variable", "holds no password"));
     }
-    if config.format == Format::Avro && access.schema_ids.is_none() {
-        return Err(wrong("format", "avro needs a registry: add a section [registry]"));
-    }
+    config.check_registry(access.schema_ids.is_some())?;
     if views.iter().any(|view| view.name == MARKS) {
         return Err(wrong("views", "a view has the name of the marks topic"));
     }
