@@ -12,3 +12,5 @@ mod history;
 #[cfg(feature = "kafka")]
 mod schemas;
 mod state;
+#[cfg(feature = "kafka")]
+mod topics;
