@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(feature = "kafka")]
 use crate::kafka::{self, Access, KafkaConfig};
 use crate::lake::{self, LakeConfig};
-use crate::registry::SchemaIds;
+use crate::registry::{SchemaIds, Subject};
 use crate::sink::Sink;
 use crate::timescale::{self, TimescaleConfig};
 
@@ -41,13 +41,14 @@ pub struct Given<'a> {
 }
 
 impl Sinks {
-    /// Checks every section, before anything connects.
+    /// Checks every section, before anything connects; `registry` says whether there is a registry
+    /// of schemas.
     ///
     /// # Errors
     /// What is wrong, naming the option.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, registry: bool) -> Result<(), String> {
         self.timescale.as_ref().map_or(Ok(()), |given| named("timescale", given.validate()))?;
-        self.check_kafka()?;
+        self.check_kafka(registry)?;
         self.lake.as_ref().map_or(Ok(()), |given| named("lake", given.validate()))
     }
 
@@ -87,8 +88,18 @@ impl Sinks {
 
 #[cfg(feature = "kafka")]
 impl Sinks {
-    fn check_kafka(&self) -> Result<(), String> {
-        self.kafka.as_ref().map_or(Ok(()), |section| named("kafka", section.validate()))
+    /// The subjects of a schema registry that sinks of these views need.
+    ///
+    /// # Errors
+    /// What is wrong with the schema of a view.
+    pub fn subjects(&self, views: &[&'static View]) -> Result<Vec<Subject>, String> {
+        let Some(section) = &self.kafka else { return Ok(Vec::new()) };
+        kafka::subjects::subjects(section, views).map_err(|problem| problem.to_string())
+    }
+
+    fn check_kafka(&self, registry: bool) -> Result<(), String> {
+        let Some(section) = &self.kafka else { return Ok(()) };
+        named("kafka", section.validate().and_then(|()| section.check_registry(registry)))
     }
 
     fn build_kafka(
@@ -107,7 +118,15 @@ impl Sinks {
 
 #[cfg(not(feature = "kafka"))]
 impl Sinks {
-    fn check_kafka(&self) -> Result<(), String> {
+    /// The subjects of a schema registry that sinks of these views need: there are none.
+    ///
+    /// # Errors
+    /// None.
+    pub fn subjects(&self, _: &[&'static View]) -> Result<Vec<Subject>, String> {
+        Ok(Vec::new())
+    }
+
+    fn check_kafka(&self, _: bool) -> Result<(), String> {
         Ok(())
     }
 

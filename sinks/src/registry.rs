@@ -12,3 +12,22 @@ pub trait SchemaIds: Send + Sync {
     /// [`SinkError`], when the registry does not answer, or refuses the schema.
     fn id(&self, subject: &str, schema: &str) -> Result<u32, SinkError>;
 }
+
+/// A schema under the name that a sink asks for it by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subject {
+    /// The name.
+    pub name: String,
+    /// The schema, in Avro.
+    pub definition: String,
+}
+
+impl Subject {
+    /// Asks for its id.
+    ///
+    /// # Errors
+    /// As [`SchemaIds::id`].
+    pub fn id(&self, ids: &dyn SchemaIds) -> Result<u32, SinkError> {
+        ids.id(&self.name, &self.definition)
+    }
+}

@@ -20,13 +20,20 @@ fn schemas_are_put_in_checked_and_asked_once() {
     let mut registry = Registry::new(&server.url(), None).unwrap();
     let stop = Stop::default();
     assert_eq!(registry.compatible("s", ONE, &stop), Ok(Ok(())), "a subject without a version");
+    assert_eq!(registry.known("s", ONE, &stop), Ok(None));
     let id = registry.register("s", ONE, &stop).unwrap();
+    assert_eq!(registry.known("s", ONE, &stop), Ok(Some(id)));
+    assert_eq!(registry.known("s", OTHER, &stop), Ok(None));
     assert_eq!(registry.register("s", ONE, &stop), Ok(id), "put in again it is the same");
     assert_eq!(server.held.lock().unwrap().subjects["s"], [id]);
     assert_eq!(registry.compatible("s", ONE, &stop), Ok(Ok(())));
     assert!(registry.compatible("s", OTHER, &stop).unwrap().is_err());
     let refused = registry.register("s", OTHER, &stop).unwrap_err();
     assert!(matches!(&refused, RegistryError::Refused(why) if why.contains("409")), "{refused}");
+    server.held.lock().unwrap().read_only = true;
+    let refused = registry.register("s", ONE, &stop).unwrap_err();
+    assert!(matches!(&refused, RegistryError::Refused(why) if why.contains("read-only")));
+    assert_eq!(registry.known("s", ONE, &stop), Ok(Some(id)), "it still tells what it has");
 
     let before = server.held.lock().unwrap().asked;
     for _ in 0..3 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use ionflux_operators::list;
 use ionflux_sources::poller::Stop;
 use ionflux_sources::registry::check::follows;
 use serde_json::Value;
@@ -27,7 +28,8 @@ pub struct Schemas {
 enum Action {
     /// Check that each schema reads what its release wrote, and its release what it writes
     Check(Where),
-    /// Put each schema into the registry of the section [registry], under its full name
+    /// Put each schema into the registry of the section [registry] under its full name, and under
+    /// those of its topics what a Kafka sink in Avro writes
     Register {
         /// The configuration
         #[arg(long, value_name = "FILE")]
@@ -51,6 +53,8 @@ struct Definition {
     namespace: String,
     version: u32,
     text: String,
+    /// Whether it is of a view, whose rows have keys.
+    view: bool,
 }
 
 impl Schemas {
@@ -76,7 +80,7 @@ fn check(folder: &Path) -> Result<(), Failure> {
             broken.push(format!("{name} v{version} has no released copy {name}.v{version}.avsc"));
             continue;
         };
-        match follows(&same.text, &now.text) {
+        match unbroken(same, &now) {
             Ok(()) => {
                 print(format!("{name} v{version}: compatible in both directions\n").as_bytes())?
             }
@@ -85,7 +89,7 @@ fn check(folder: &Path) -> Result<(), Failure> {
         // A new version may break with the last one, but whoever reads this should know.
         let before = released.iter().filter(of).filter(|old| old.version < *version);
         if let Some(before) = before.max_by_key(|old| old.version)
-            && let Err(why) = follows(&before.text, &now.text)
+            && let Err(why) = unbroken(before, &now)
         {
             let old = before.version;
             print(format!("{name} v{old} -> v{version}: a break, {why}\n").as_bytes())?;
@@ -99,6 +103,35 @@ fn check(folder: &Path) -> Result<(), Failure> {
     Err(Failure::world(broken.join("\n"), hint))
 }
 
+/// Whether a schema may follow a release of it, and so may what is derived from it.
+fn unbroken(released: &Definition, now: &Definition) -> Result<(), String> {
+    follows(&released.text, &now.text)?;
+    if !now.view {
+        return Ok(());
+    }
+    for (part, old, new) in derived(&released.text, &now.text)? {
+        follows(&old, &new).map_err(|why| format!("{part} in a topic: {why}"))?;
+    }
+    Ok(())
+}
+
+/// What the Kafka sink derives from two schemas of a view, with what it is.
+#[cfg(feature = "kafka")]
+fn derived(released: &str, now: &str) -> Result<Vec<(&'static str, String, String)>, String> {
+    use ionflux_sinks::kafka::subjects::{change, key};
+
+    let both = |part, derive: fn(&str) -> serde_json::Result<String>| {
+        let made = derive(released).and_then(|old| Ok((part, old, derive(now)?)));
+        made.map_err(|error| error.to_string())
+    };
+    Ok(vec![both("its key", key)?, both("its change", change)?])
+}
+
+#[cfg(not(feature = "kafka"))]
+fn derived(_: &str, _: &str) -> Result<Vec<(&'static str, String, String)>, String> {
+    Ok(Vec::new())
+}
+
 fn register(config_file: &Path, folder: &Path) -> Result<(), Failure> {
     let config = Config::read(config_file)?;
     let Some(section) = &config.registry else {
@@ -108,13 +141,22 @@ fn register(config_file: &Path, folder: &Path) -> Result<(), Failure> {
     let registry = section.client(&Secrets::of(&config, config_file)?)?;
     let (stop, hint) = (Stop::default(), "check registry.url, the user's rights and its rules");
     let failed = |problem: &dyn std::fmt::Display| Failure::world(problem, hint);
-    for Definition { name, namespace, text, .. } in present(folder)? {
-        let subject = format!("{namespace}.{name}");
-        let compatible = registry.compatible(&subject, &text, &stop);
-        if let Err(why) = compatible.map_err(|error| failed(&error))? {
-            return Err(failed(&format!("{subject}: the registry says it breaks: {why}")));
-        }
-        let id = registry.register(&subject, &text, &stop).map_err(|error| failed(&error))?;
+    let named =
+        |Definition { name, namespace, text, .. }: Definition| (namespace + "." + &name, text);
+    let mut subjects: Vec<_> = present(folder)?.into_iter().map(named).collect();
+    let written = config.sinks.subjects(&list::views()).map_err(|problem| failed(&problem))?;
+    subjects.extend(written.into_iter().map(|subject| (subject.name, subject.definition)));
+    for (subject, text) in subjects {
+        let known = registry.known(&subject, &text, &stop).map_err(|error| failed(&error))?;
+        let id = if let Some(id) = known {
+            id
+        } else {
+            let compatible = registry.compatible(&subject, &text, &stop);
+            if let Err(why) = compatible.map_err(|error| failed(&error))? {
+                return Err(failed(&format!("{subject}: the registry says it breaks: {why}")));
+            }
+            registry.register(&subject, &text, &stop).map_err(|error| failed(&error))?
+        };
         print(format!("{subject}: schema {id}\n").as_bytes())?;
     }
     Ok(())
@@ -125,7 +167,8 @@ fn present(folder: &Path) -> Result<Vec<Definition>, Failure> {
     let mut found = read(&folder.join("views"))?;
     // A folder from before there were events has none.
     if folder.join("events").exists() {
-        found.extend(read(&folder.join("events"))?);
+        let events = read(&folder.join("events"))?;
+        found.extend(events.into_iter().map(|event| Definition { view: false, ..event }));
     }
     Ok(found)
 }
@@ -155,7 +198,7 @@ fn read(folder: &Path) -> Result<Vec<Definition>, Failure> {
         let Some(version) = version.filter(|_| !name.is_empty()) else {
             return Err(failed(&path, &"no name, or no version at the end of its namespace"));
         };
-        found.insert(path, Definition { name, namespace, version, text });
+        found.insert(path, Definition { name, namespace, version, text, view: true });
     }
     Ok(found.into_values().collect())
 }
@@ -194,5 +237,32 @@ mod tests {
         put("released/r.v2.avsc", 2, b);
         check(folder.path()).unwrap();
         assert_eq!(check(Path::new("nowhere")).unwrap_err().exit_code(), 2);
+    }
+
+    /// The row of a view says nothing of its key, but the records of its topic do.
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a_break_of_what_is_derived_from_a_view_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str, key: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let fields = r#"{"name":"a","type":"string"},{"name":"b","type":"string"}"#;
+            let text = format!(
+                r#"{{"type":"record","name":"r","namespace":"n.v1","ionflux.key":[{key}],
+                    "fields":[{fields}]}}"#
+            );
+            std::fs::write(path, text).unwrap();
+        };
+        put("released/r.v1.avsc", r#""a""#);
+        put("views/r.avsc", r#""a""#);
+        check(folder.path()).unwrap();
+        put("views/r.avsc", r#""a","b""#);
+        let refused = check(folder.path()).unwrap_err().problem;
+        assert!(refused.starts_with("r v1: its key in a topic: not backward"), "{refused}");
+        // An event is keyed by its workspace, whatever its schema says.
+        std::fs::rename(folder.path().join("views"), folder.path().join("events")).unwrap();
+        std::fs::create_dir(folder.path().join("views")).unwrap();
+        check(folder.path()).unwrap();
     }
 }

@@ -206,9 +206,10 @@ mod connected {
             }
             let (open, all) =
                 (steps.iter().filter(|step| Step::acts(step)).count(), self.topics.len());
-            let said = match apply {
-                true => format!("{done} done; {all} topics are as they should be\n"),
-                false => format!("{open} to do; `ionflux topics apply` does it\n"),
+            let said = match (apply, open) {
+                (true, _) => format!("{done} done; {all} topics are as they should be\n"),
+                (false, 0) => "nothing to do\n".to_owned(),
+                (false, _) => format!("{open} to do; `ionflux topics apply` does it\n"),
             };
             print(said.as_bytes())
         }

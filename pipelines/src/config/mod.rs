@@ -130,7 +130,7 @@ impl Config {
         config.limits.check()?;
         config.platform.as_ref().map_or(Ok(()), Platform::check)?;
         config.tiktok.as_ref().map_or(Ok(()), Tiktok::check)?;
-        config.sinks.check()?;
+        config.sinks.check(config.registry.is_some())?;
         Ok(config)
     }
 }
@@ -165,5 +165,17 @@ mod tests {
         assert!(Config::parse("[journal]\nmax_mb = 1").unwrap_err().contains("journal.max_mb"));
         let problem = Config::parse("[shopify.secret_variables]\nacme = []").unwrap_err();
         assert!(problem.contains("acme"), "{problem}");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a_sink_in_avro_needs_a_registry() {
+        let sink = "[sinks.kafka]\nbrokers = \"b:1\"\n";
+        let avro = format!("{sink}format = \"avro\"\n");
+        let problem = Config::parse(&avro).unwrap_err();
+        assert!(problem.starts_with("sinks.kafka.format: avro needs"), "{problem}");
+        assert!(problem.contains("add the section [registry]"), "{problem}");
+        Config::parse(&format!("{avro}[registry]\nurl = \"http://r\"\n")).unwrap();
+        Config::parse(sink).unwrap();
     }
 }

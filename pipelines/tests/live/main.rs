@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+#[cfg(feature = "kafka")]
+#[path = "../../../sources/tests/confluent/mod.rs"]
+mod confluent;
 mod crowd;
 mod events;
 mod forget;

@@ -36,6 +36,21 @@ fn a_file_of_settings_is_checked_before_anything_is_sent() {
 
 #[cfg(feature = "kafka")]
 #[test]
+fn a_sink_in_avro_without_a_registry_is_refused_before_anything_starts() {
+    let bench = Bench::new();
+    let sink = "[sinks.kafka]\nbrokers = \"127.0.0.1:1\"\nformat = \"avro\"\n";
+    bench.write("avro.toml", sink);
+    let named = ["avro.toml", "sinks.kafka.format", "avro needs a schema registry", "[registry]"];
+    for command in ["config check avro.toml", "run --config avro.toml"] {
+        bench.refused(command, 2, &named);
+    }
+    assert!(!bench.path().join("state").exists());
+    bench.write("avro.toml", format!("{sink}[registry]\nurl = \"http://127.0.0.1:1\"\n"));
+    assert_eq!(bench.good("config check avro.toml"), "good\n");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
 fn topics_that_may_be_others_are_not_deleted() {
     let bench = Bench::new();
     // Nobody listens there: it is refused before anybody is asked.

@@ -4,6 +4,13 @@
 
 mod bench;
 mod config;
+#[cfg(feature = "kafka")]
+#[path = "../../../sources/tests/confluent/mod.rs"]
+mod confluent;
 mod faults;
 mod history;
+#[cfg(feature = "kafka")]
+mod schemas;
 mod state;
+#[cfg(feature = "kafka")]
+mod topics;

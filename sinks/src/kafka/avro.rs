@@ -11,12 +11,12 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use ionflux_schemas::avro::{Column, ColumnKind, MONEY_SCALE, Schema};
 use ionflux_schemas::money::Money;
 use ionflux_schemas::view::{Row, Value, View};
-use serde_json::{Value as Json, json};
 
 use super::config::Envelope;
 use super::encode::Told;
+use super::subjects;
 use crate::error::SinkError;
-use crate::registry::SchemaIds;
+use crate::registry::{SchemaIds, Subject};
 
 /// The first byte of what is framed.
 const MAGIC: u8 = 0;
@@ -41,16 +41,13 @@ impl Form {
         envelope: Envelope,
         ids: &dyn SchemaIds,
     ) -> Result<Self, SinkError> {
-        let value = match envelope {
-            Envelope::Upsert => view.schema.to_owned(),
-            Envelope::Debezium => around(view)?,
-        };
-        let registered = |part: &str, text: &str| -> Result<_, SinkError> {
-            Ok((ids.id(&format!("{topic}-{part}"), text)?, parsed(view, text)?))
+        let [key, value] = subjects::of_view(view, topic, envelope)?;
+        let registered = |subject: Subject| -> Result<_, SinkError> {
+            Ok((subject.id(ids)?, parsed(view, &subject.definition)?))
         };
         Ok(Self {
-            key: registered("key", &of_key(view)?)?,
-            value: registered("value", &value)?,
+            key: registered(key)?,
+            value: registered(value)?,
             row: parsed(view, view.schema)?,
         })
     }
@@ -235,47 +232,6 @@ fn unfit(view: &View, problem: String) -> SinkError {
 fn parsed(view: &View, text: &str) -> Result<apache_avro::Schema, SinkError> {
     let parsed = apache_avro::Schema::parse_str(text);
     parsed.map_err(|error| unfit(view, format!("its schema: {error}")))
-}
-
-fn record(view: &View) -> Result<Json, SinkError> {
-    serde_json::from_str(view.schema).map_err(|error| unfit(view, format!("its schema: {error}")))
-}
-
-/// The schema of a view's key: a record of the key's columns in the key's order.
-fn of_key(view: &View) -> Result<String, SinkError> {
-    let row = record(view)?;
-    let fields = row["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = row["ionflux.key"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let named = |name: &Json| fields.iter().find(|field| field["name"] == *name).cloned();
-    let fields: Vec<Json> = names.iter().filter_map(named).collect();
-    let name = format!("{}_key", view.name);
-    let mut key = json!({"type": "record", "name": name, "fields": fields});
-    if !row["namespace"].is_null() {
-        key["namespace"] = row["namespace"].clone();
-    }
-    Ok(key.to_string())
-}
-
-/// The schema of a row before and after.
-fn around(view: &View) -> Result<String, SinkError> {
-    let row = record(view)?;
-    let namespace = row["namespace"].as_str().unwrap_or_default().to_owned();
-    let dot = if namespace.is_empty() { "" } else { "." };
-    let again = format!("{namespace}{dot}{}", view.name);
-    let fields = json!([
-        {"name": "before", "type": ["null", row], "default": null},
-        {"name": "after", "type": ["null", again], "default": null},
-        {"name": "op", "type": "string"},
-        {"name": "ts_ms", "type": "long"},
-        {"name": "source", "type": {"type": "record", "name": format!("{}_source", view.name),
-            "fields": [{"name": "epoch", "type": "long"}, {"name": "view", "type": "string"}]}},
-    ]);
-    let name = format!("{}_change", view.name);
-    let mut around = json!({"type": "record", "name": name, "fields": fields});
-    if !namespace.is_empty() {
-        around["namespace"] = Json::String(namespace);
-    }
-    Ok(around.to_string())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ionflux_schemas::line::{Mechanism, Protocol};
+use ionflux_schemas::view::View;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 
@@ -148,6 +149,24 @@ impl KafkaConfig {
             return Err(wrong("partitions", format!("is not 1 to {PARTITIONS_MAX}")));
         }
         Ok(())
+    }
+
+    /// Checks that there is a registry of schemas where the format needs one.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the option.
+    pub fn check_registry(&self, there: bool) -> Result<(), ConfigError> {
+        if self.format == Format::Avro && !there {
+            let problem = "avro needs a schema registry, and there is none: add the section \
+                           [registry] with its url, or write format = \"json\"";
+            return Err(wrong("format", problem));
+        }
+        Ok(())
+    }
+
+    /// The topic of a view.
+    pub(super) fn topic(&self, view: &View) -> String {
+        format!("{}{}", self.topic_prefix, view.name)
     }
 
     /// The settings that all clients share.

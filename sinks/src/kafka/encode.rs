@@ -80,7 +80,7 @@ impl Encoder {
         ids: Option<&dyn SchemaIds>,
     ) -> Result<Self, SinkError> {
         let (schema, envelope) = (view.parsed(), config.envelope);
-        let topic = format!("{}{}", config.topic_prefix, view.name);
+        let topic = config.topic(view);
         let form = match (config.format, ids) {
             (Format::Json, _) => Form::Json(text::Fields::new(&schema)),
             (Format::Avro, Some(ids)) => {

@@ -30,6 +30,7 @@ mod error;
 
 mod avro;
 mod encode;
+pub mod subjects;
 mod text;
 
 mod mark;
@@ -103,12 +104,8 @@ impl Settings {
 #[must_use]
 pub fn topics(config: &KafkaConfig, views: &[&'static View]) -> Vec<Wanted> {
     let (prefix, partitions, cleanup) = (&config.topic_prefix, config.partitions, Cleanup::Compact);
-    let view = |view: &&View| Wanted {
-        name: format!("{prefix}{}", view.name),
-        partitions,
-        cleanup,
-        marks: false,
-    };
+    let view =
+        |view: &&View| Wanted { name: config.topic(view), partitions, cleanup, marks: false };
     let mut wanted: Vec<Wanted> = views.iter().map(view).collect();
     let marks = format!("{prefix}{MARKS}");
     wanted.push(Wanted { name: marks, partitions: 1, cleanup, marks: true });
@@ -133,9 +130,7 @@ pub fn build(
     if config.user.is_some() && access.password.is_none() {
         return Err(wrong("password_variable", "holds no password"));
     }
-    if config.format == Format::Avro && access.schema_ids.is_none() {
-        return Err(wrong("format", "avro needs a registry: add a section [registry]"));
-    }
+    config.check_registry(access.schema_ids.is_some())?;
     if views.iter().any(|view| view.name == MARKS) {
         return Err(wrong("views", "a view has the name of the marks topic"));
     }

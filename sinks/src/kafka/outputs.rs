@@ -17,15 +17,13 @@ use super::chunk::{Chunk, Record};
 use super::config::{Format, KafkaConfig};
 use super::encode::Encoder;
 use super::moves::{Moved, Moves, Way};
-use super::text;
+use super::{subjects, text};
 use crate::error::SinkError;
 use crate::registry::SchemaIds;
 use crate::sink::Outgoing;
 
 /// Where they go.
 pub(super) const TOPIC: &str = "ionflux.agent.outputs";
-/// The schema of events in Avro.
-const SCHEMA: &str = include_str!("../../../schemas/avro/events/platform_event.avsc");
 const SERVICE: &str = "AgentService";
 const PAYLOAD_VERSION: &str = "v1.0";
 const RUN_COMPLETED: &str = "ionflux.agent.run.completed";
@@ -118,7 +116,7 @@ impl Outputs {
             return Ok(None);
         }
         let schema = match (config.format, ids) {
-            (Format::Avro, Some(ids)) => Some(ids.id(&format!("{TOPIC}-value"), SCHEMA)?),
+            (Format::Avro, Some(ids)) => Some(subjects::of_outputs().id(ids)?),
             _ => None,
         };
         Ok(Some(Self { schema }))
@@ -315,6 +313,7 @@ fn shared(encoder: &Encoder, row: &Row, columns: &[&str]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::subjects::EVENT as SCHEMA;
     use super::*;
     use crate::sink::Mark;
     use apache_avro::reader::datum::GenericDatumReader;

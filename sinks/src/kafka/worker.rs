@@ -276,7 +276,7 @@ fn gone(topic: &str) -> SinkError {
 }
 
 impl Settings {
-    fn pens(&self) -> Result<Pens, SinkError> {
+    pub(super) fn pens(&self) -> Result<Pens, SinkError> {
         let ids = self.access.schema_ids.as_deref();
         let encoders = self.views.iter().map(|view| Encoder::new(view, &self.config, ids));
         let encoders = encoders.collect::<Result<_, _>>()?;

@@ -173,6 +173,24 @@ impl Registry {
         }
     }
 
+    /// The id of a schema that is one of the versions of a subject. Whoever may only read may ask.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub fn known(
+        &self,
+        subject: &str,
+        schema: &str,
+        stop: &Stop,
+    ) -> Result<Option<u32>, RegistryError> {
+        let body = json!({ "schema": schema });
+        match tried(stop, || self.post(&format!("/subjects/{subject}"), &body, subject)) {
+            Ok(answer) => id_of(&answer, subject).map(Some),
+            Err(RegistryError::Unknown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Puts a schema in as the next version of a subject, unless it is there; gives its id.
     ///
     /// # Errors
@@ -181,8 +199,7 @@ impl Registry {
         let path = format!("/subjects/{subject}/versions");
         let body = json!({ "schema": schema });
         let answer = tried(stop, || self.post(&path, &body, subject))?;
-        let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
-        id.ok_or_else(|| RegistryError::Refused(format!("{subject}: the answer has no id")))
+        id_of(&answer, subject)
     }
 
     fn get(&self, path: &str, what: &str) -> Result<Json, RegistryError> {
@@ -203,6 +220,11 @@ impl Registry {
         };
         answer(request.send(body.to_string()), what)
     }
+}
+
+fn id_of(answer: &Json, subject: &str) -> Result<u32, RegistryError> {
+    let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| RegistryError::Refused(format!("{subject}: the answer has no id")))
 }
 
 /// Tries what may go well the next time.
@@ -245,7 +267,7 @@ fn answer(asked: Result<Response<Body>, ureq::Error>, what: &str) -> Result<Json
         404 if json["error_code"].is_u64() => Err(RegistryError::Unknown(what.to_owned())),
         408 | 429 | 500..=599 => Err(transient(&format!("status {status}: {told}"))),
         200..=399 | 404 => Err(transient(&format!("status {status} of something else"))),
-        401 | 403 => Err(transient(&format!("status {status}: check user and password"))),
+        401 | 403 => Err(transient(&format!("status {status}: check user, password and rights"))),
         _ => Err(RegistryError::Refused(format!("{what}: status {status}: {told}"))),
     }
 }

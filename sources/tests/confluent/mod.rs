@@ -28,6 +28,8 @@ pub struct Held {
     pub away: u32,
     /// How many requests came.
     pub asked: u32,
+    /// Whether nothing more is taken.
+    pub read_only: bool,
     /// The `Authorization` that is asked for.
     pub authorization: Option<String>,
 }
@@ -49,6 +51,7 @@ impl Server {
         let held = Shared::default();
         let router = Router::new()
             .route("/schemas/ids/{id}", get(schema))
+            .route("/subjects/{subject}", post(known))
             .route("/subjects/{subject}/versions", post(register))
             .route("/compatibility/subjects/{subject}/versions/latest", post(compatible))
             .layer(from_fn_with_state(Arc::clone(&held), guard))
@@ -102,6 +105,18 @@ fn latest(held: &Held, subject: &str) -> Option<Schema> {
     Some(Schema::parse_str(held.schemas[id]["schema"].as_str().unwrap()).unwrap())
 }
 
+async fn known(State(held): State<Shared>, Path(subject): Path<String>, body: String) -> Response {
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let held = held.lock().unwrap();
+    let Some(versions) = held.subjects.get(&subject) else {
+        return problem(404, 40401, "Subject not found");
+    };
+    match versions.iter().find(|id| held.schemas[id]["schema"] == body["schema"]) {
+        Some(id) => Json(json!({ "subject": subject, "id": id })).into_response(),
+        None => problem(404, 40403, "Schema not found"),
+    }
+}
+
 async fn register(
     State(held): State<Shared>,
     Path(subject): Path<String>,
@@ -112,6 +127,9 @@ async fn register(
         return problem(422, 42201, "Invalid Avro schema");
     };
     let mut held = held.lock().unwrap();
+    if held.read_only {
+        return problem(422, 42205, &format!("Subject {subject} is in read-only mode"));
+    }
     if latest(&held, &subject).is_some_and(|old| SchemaCompatibility::can_read(&old, &new).is_err())
     {
         return problem(409, 409, "Schema being registered is incompatible");

@@ -7,6 +7,8 @@
 mod database;
 mod lake;
 #[cfg(feature = "kafka")]
+mod registry;
+#[cfg(feature = "kafka")]
 mod topics;
 
 use std::fs;
@@ -115,20 +117,11 @@ fn a_state_put_back_from_a_copy_is_what_targets_show_again() {
 impl Targets {
     /// `None`, said loudly, where there are no servers.
     fn new(folder: &Path, database: &'static str) -> Option<Self> {
-        let found = |name: &str| {
-            let found = std::env::var(name).ok().filter(|address| !address.is_empty());
-            if found.is_none() {
-                eprintln!("SKIPPED: {name} is unset, no sink was put through trouble");
-                let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-                assert!(!ci, "scripts/services must run under CI=true");
-            }
-            found
-        };
         Some(Self {
             folder: folder.into(),
-            database: Database::new(&found("IONFLUX_POSTGRES")?, database),
+            database: Database::new(&server("IONFLUX_POSTGRES")?, database),
             #[cfg(feature = "kafka")]
-            topics: Topics::new(&found("IONFLUX_KAFKA")?),
+            topics: Topics::new(&server("IONFLUX_KAFKA")?),
         })
     }
 
@@ -194,6 +187,17 @@ impl Targets {
         }
         self.database.drop();
     }
+}
+
+/// The address of a server; `None`, said loudly, where there is none.
+fn server(name: &str) -> Option<String> {
+    let found = std::env::var(name).ok().filter(|address| !address.is_empty());
+    if found.is_none() {
+        eprintln!("SKIPPED: {name} is unset, no sink was put through trouble");
+        let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!ci, "scripts/services must run under CI=true");
+    }
+    found
 }
 
 /// A power cut for one of the servers.

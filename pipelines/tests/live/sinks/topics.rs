@@ -79,7 +79,7 @@ impl Topics {
     /// counted anew.
     fn folded(&self, name: &str) -> Held {
         let mut held = Held::new();
-        let topic = format!("{}{name}", self.prefix);
+        let topic = self.topic(name);
         for (key, now) in self.committed(&topic) {
             let before = held.insert(key, now.clone());
             if let Some((earlier, value)) = before {
@@ -91,7 +91,13 @@ impl Topics {
         held
     }
 
-    fn committed(&self, topic: &str) -> Vec<(Key, Said)> {
+    /// What a topic of ours is called.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The committed records of a topic, with their keys.
+    pub fn committed(&self, topic: &str) -> Vec<(Key, Said)> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.server).set("group.id", &self.prefix);
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
