@@ -17,8 +17,12 @@ pub mod retry;
 
 pub mod list;
 pub mod registry;
+pub mod section;
 
 pub mod files;
+#[cfg(not(feature = "kafka"))]
+#[path = "absent.rs"]
+pub mod kafka;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod lake;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ionflux_operators::list;
 use ionflux_sinks::error::SinkError;
-use ionflux_sinks::list::Given;
 use ionflux_sinks::registry::SchemaIds;
+use ionflux_sinks::section::Given;
 use ionflux_sources::poller::Stop;
 use ionflux_sources::registry::{Registry, RegistryError};
 

@@ -48,6 +48,7 @@ mod producer;
 mod session;
 mod worker;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ use self::session::Session;
 use self::topics::Cleanup;
 pub use self::topics::Wanted;
 use crate::error::{ConfigError, SinkError, wrong};
+use crate::registry::Subject;
+use crate::section::{Given, Section};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// A name that no view may have, for it would be the topic of the marks.
@@ -137,6 +140,34 @@ pub fn build(
     let settings =
         Settings { name: name.into(), config: config.clone(), access, views: views.to_vec() };
     Ok(Box::new(Kafka { settings: Arc::new(settings), session: None }))
+}
+
+impl Section for KafkaConfig {
+    fn check(&self, registry: bool) -> Result<(), ConfigError> {
+        self.validate()?;
+        self.check_registry(registry)
+    }
+
+    fn relative_to(&mut self, folder: &Path) {
+        self.ca_file = self.ca_file.take().map(|file| folder.join(file));
+    }
+
+    fn subjects(&self, views: &[&'static View]) -> Result<Vec<Subject>, String> {
+        subjects::subjects(self, views).map_err(|problem| problem.to_string())
+    }
+
+    fn build(
+        &self,
+        name: &str,
+        views: &[&'static View],
+        given: &Given<'_>,
+    ) -> Result<Box<dyn Sink>, ConfigError> {
+        let variable = self.password_variable.as_ref();
+        let password = variable.map(|name| (given.secret)(name, "the password of the Kafka user"));
+        let password = password.transpose();
+        let password = password.map_err(|problem| wrong("password_variable", problem))?;
+        build(name, self, Access { password, schema_ids: given.schema_ids.clone() }, views)
+    }
 }
 
 impl Kafka {

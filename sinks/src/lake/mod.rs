@@ -38,6 +38,7 @@ use self::store::Store;
 use self::sweep::Dropped;
 use self::write::Made;
 use crate::error::{ConfigError, SinkError};
+use crate::section::{Given, Section};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// Files of a try that failed serve the next one, but not when a sweep could have taken them.
@@ -76,6 +77,21 @@ pub fn build(
     config.validate()?;
     let home = Home::parse(&config.url)?;
     Ok(Box::new(Lake { home: Some(home), ..Lake::new(name, config, views)? }))
+}
+
+impl Section for LakeConfig {
+    fn check(&self, _: bool) -> Result<(), ConfigError> {
+        self.validate()
+    }
+
+    fn build(
+        &self,
+        name: &str,
+        views: &[&'static View],
+        _: &Given<'_>,
+    ) -> Result<Box<dyn Sink>, ConfigError> {
+        build(name, self, views)
+    }
 }
 
 /// The same over a store that is open, whatever the address.

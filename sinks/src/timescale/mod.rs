@@ -45,6 +45,7 @@ use self::session::Session;
 use self::table::Table;
 pub use self::text::read_back;
 use crate::error::{ConfigError, SinkError, wrong};
+use crate::section::{Given, Section};
 use crate::sink::{BoxFuture, Mark, Outgoing, Sink};
 
 /// A sink over one database.
@@ -83,6 +84,23 @@ pub fn build(
         },
         session: None,
     }))
+}
+
+impl Section for TimescaleConfig {
+    fn check(&self, _: bool) -> Result<(), ConfigError> {
+        self.validate()
+    }
+
+    fn build(
+        &self,
+        name: &str,
+        views: &[&'static View],
+        given: &Given<'_>,
+    ) -> Result<Box<dyn Sink>, ConfigError> {
+        let address = (given.secret)(&self.url_variable, "the address of a PostgreSQL database");
+        let address = address.map_err(|problem| wrong("url_variable", problem))?;
+        build(name, self, &address, views)
+    }
 }
 
 impl Timescale {
