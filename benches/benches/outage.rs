@@ -252,7 +252,7 @@ impl Database {
             let places =
                 (0..schema.columns.len()).filter(|at| schema.columns[*at].kind == ColumnKind::Int);
             let places: Vec<usize> = places.collect();
-            let sum = |at: &usize| format!(", coalesce(sum({}), 0)", schema.columns[*at].name);
+            let sum = |at: &usize| format!(", coalesce(sum(\"{}\"), 0)", schema.columns[*at].name);
             let sums: String = places.iter().map(sum).collect();
             let sql = format!("SELECT concat_ws(' ', count(*){sums}) FROM ionflux.{}", view.name);
             let asked = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_one(&mut self.admin);
