@@ -218,8 +218,18 @@ impl Instance {
         assert!((0..QUESTIONS_MAX).any(ready), "never ready");
     }
 
-    /// Waits until every sink says that its target holds everything.
-    pub fn delivered(&self) {
+    /// Waits until every sink says that its target holds everything; gives the least epoch that
+    /// one holds.
+    pub fn delivered(&self) -> Option<u64> {
+        self.deliver_until(|_| true)
+    }
+
+    /// The same, once each holds more than an epoch.
+    pub fn delivered_after(&self, epoch: Option<u64>) {
+        self.deliver_until(|least| least > epoch);
+    }
+
+    fn deliver_until(&self, enough: impl Fn(Option<u64>) -> bool) -> Option<u64> {
         let agent = agent();
         let holds = |sink: &serde_json::Value| {
             sink["state"] == "running" && sink["lag_epochs"].as_u64().is_none_or(|lag| lag == 0)
@@ -229,10 +239,12 @@ impl Instance {
             let asked = agent.get(format!("{}/v1/views/sinks", self.address)).call();
             last = asked.unwrap().body_mut().read_to_string().unwrap();
             let sinks: serde_json::Value = serde_json::from_str(&last).unwrap();
-            sinks["rows"].as_array().unwrap().iter().all(holds)
+            let rows = sinks["rows"].as_array().unwrap();
+            let least = rows.iter().map(|sink| sink["epoch"].as_u64()).min().flatten();
+            (rows.iter().all(holds) && enough(least)).then_some(least)
         };
-        let done = (0..QUESTIONS_MAX).any(delivered);
-        assert!(done, "never delivered: {last}");
+        let done = (0..QUESTIONS_MAX).find_map(delivered);
+        done.unwrap_or_else(|| panic!("never delivered: {last}"))
     }
 
     /// Asks the program to stop, and waits until it has.

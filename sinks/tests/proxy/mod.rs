@@ -70,9 +70,11 @@ impl Proxy {
         self.address
     }
 
-    /// Ends all connections.
-    pub fn cut(&self) {
+    /// Ends all connections; gives how many there were.
+    pub fn cut(&self) -> usize {
         self.cuts.send_modify(|cuts| *cuts += 1);
+        // Whoever listens for connections waits for none to be cut.
+        self.cuts.receiver_count().saturating_sub(1)
     }
 
     /// The next so many things that a client says are lost, with its connection.

@@ -38,12 +38,18 @@ impl Database {
         &self.address
     }
 
+    /// Where a reader finds it, past the proxy.
+    pub fn direct(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
     /// Makes the server fall over and recover: one of its processes is killed while it writes.
-    pub fn fall_over(&self) {
+    /// False if there was none.
+    pub fn fall_over(&self) -> bool {
         let ours = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'ionflux'";
-        for pid in self.ask("postgres", ours) {
-            let _gone = Command::new("kill").args(["-KILL", &pid[0]]).status().unwrap();
-        }
+        let kill = |pid: &Vec<String>| Command::new("kill").args(["-KILL", &pid[0]]).status();
+        let found = self.ask("postgres", ours);
+        found.iter().filter(|pid| kill(pid).unwrap().success()).count() > 0
     }
 
     /// The mark of the sink.

@@ -1,15 +1,20 @@
 //! Views in a real PostgreSQL, a real Kafka and a lake while everything around them breaks: the
 //! program is killed, servers fall over and start again, connections are cut, answers are lost. At
-//! the end every target holds what the views show, row by row.
+//! the end every target holds what the views show, row by row, and what it showed on the way was
+//! one epoch each time: a reader of the database watches, topics are folded up to each mark.
 //!
 //! `IONFLUX_SINK_ROUNDS` (30) says how many rounds, `IONFLUX_SEED` (1) by which dice.
 
 mod database;
+#[cfg(feature = "kafka")]
+mod epochs;
 mod lake;
 #[cfg(feature = "kafka")]
 mod registry;
 #[cfg(feature = "kafka")]
 mod topics;
+mod totals;
+mod watcher;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,12 +30,22 @@ use rust_decimal::Decimal;
 use self::database::Database;
 #[cfg(feature = "kafka")]
 use self::topics::Topics;
+use self::watcher::{Seen, Watcher};
 use crate::instance::{Instance, Load, SECRET, SECRET_VARIABLE, Starting};
 use crate::kill::{Dice, setting, verified};
 
 /// Deliveries of the whole test, broken and repeated ones included.
 const DELIVERIES: usize = 3_000;
 const CALLERS: usize = 16;
+const ROUNDS: u64 = 30;
+/// What is left after the rounds comes in so many parts, each of which is an epoch or more that all
+/// targets show.
+const PARTS: usize = 15;
+
+/// How many epochs the database must at least be seen at, and how many of them in the topics too.
+const EPOCHS_MIN: usize = 20;
+#[cfg(feature = "kafka")]
+const MET_MIN: usize = 8;
 
 /// One test at a time: each restarts servers that the other reads from.
 static SERVERS: Mutex<()> = Mutex::new(());
@@ -43,11 +58,12 @@ struct Targets {
     topics: Topics,
 }
 
-type Trouble = (&'static str, fn(&Targets));
+/// What it is, and what does it; false if there was nothing to trouble.
+type Trouble = (&'static str, fn(&Targets) -> bool);
 
 /// What is done to the targets while the program writes to them.
 const TROUBLES: [Trouble; 6] = [
-    ("nothing", |_| {}),
+    ("nothing", |_| true),
     ("cut connections", Targets::cut),
     ("lost the answers to commits", Targets::lose_answers),
     ("a process of the database killed", |targets| targets.database.fall_over()),
@@ -60,31 +76,43 @@ fn targets_equal_views_whatever_breaks() {
     let _alone = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let Some(targets) = Targets::new(folder.path(), "ionflux_live_sinks") else { return };
-    let (rounds, seed) = (setting("IONFLUX_SINK_ROUNDS", 30), setting("IONFLUX_SEED", 1));
+    let (rounds, seed) = (setting("IONFLUX_SINK_ROUNDS", ROUNDS), setting("IONFLUX_SEED", 1));
     eprintln!("IONFLUX_SINK_ROUNDS={rounds} IONFLUX_SEED={seed}");
     let (load, mut dice) = (Load::new(seed, DELIVERIES), Dice::new(seed));
     let share = DELIVERIES as u64 / rounds.max(1);
+    let watcher = Watcher::start(targets.database.direct());
     let mut times = [0; TROUBLES.len()];
     for round in 0..rounds {
         let instance = targets.start(1 + round as usize % 2).listening();
         let before = 1 + dice.roll(share / 2 + 1) as usize;
         instance.send_until(&load, CALLERS, load.acknowledged() + before);
-        // Half of the times the trouble meets targets that have all, and otherwise a first batch.
-        if dice.roll(2) == 0 {
+        let calm = dice.roll(2) == 0;
+        let drawn = dice.roll(TROUBLES.len() as u64) as usize;
+        // The last rounds are for those that never happened.
+        let mut due = (0..times.len()).filter(|trouble| times[*trouble] == 0);
+        let forced = due.clone().count() as u64 >= rounds - round;
+        let trouble = due.next_back().filter(|_| forced).unwrap_or(drawn);
+        // Half of the times it meets targets that have all, and otherwise a first batch; one that
+        // is due must not meet a sink that has yet to connect.
+        if calm || forced {
             instance.delivered();
         }
-        let trouble = dice.roll(TROUBLES.len() as u64) as usize;
-        times[trouble] += 1;
-        TROUBLES[trouble].1(&targets);
+        times[trouble] += u64::from(TROUBLES[trouble].1(&targets));
         instance.send_and_kill(&load, CALLERS, 1 + dice.roll(share / 3 + 1) as usize);
     }
     let told = TROUBLES.iter().zip(times).map(|((name, _), times)| format!("{name}: {times}"));
     eprintln!("{}", told.collect::<Vec<_>>().join(", "));
+    assert!(rounds < ROUNDS || times.iter().all(|times| *times > 0), "{times:?}");
     let instance = targets.start(2).listening();
-    instance.send_until(&load, CALLERS, DELIVERIES);
     instance.ready();
-    instance.delivered();
+    for part in (1..=PARTS).rev() {
+        let (before, sent) = (instance.delivered(), load.acknowledged());
+        instance.send_until(&load, CALLERS, sent + (DELIVERIES - sent) / part);
+        instance.delivered_after(before);
+    }
     instance.terminate();
+    assert!(targets.lost(), "an answer that was to be lost was not");
+    targets.whole(&watcher.finish());
     targets.check(seed);
 }
 
@@ -138,7 +166,7 @@ impl Targets {
             self.lake().display()
         );
         #[cfg(feature = "kafka")]
-        let config = config + &self.topics.section();
+        let config = config + &self.topics.section() + "outputs = true\n";
         Instance::configured(&self.folder, &config)
     }
 
@@ -154,17 +182,47 @@ impl Targets {
         self.folder.join("lake")
     }
 
-    fn cut(&self) {
-        self.database.proxy.cut();
+    fn cut(&self) -> bool {
+        let cut = self.database.proxy.cut() > 0;
         #[cfg(feature = "kafka")]
-        self.topics.proxy.cut();
+        let cut = (self.topics.proxy.cut() > 0) & cut;
+        cut
     }
 
-    fn lose_answers(&self) {
+    /// Whether all answers that were to be lost are.
+    fn lost(&self) -> bool {
+        let lost = self.database.proxy.done();
+        #[cfg(feature = "kafka")]
+        let lost = self.topics.proxy.done() && lost;
+        lost
+    }
+
+    fn lose_answers(&self) -> bool {
         self.database.proxy.lose_answer(b"COMMIT");
         // The request that ends a transaction: 26, of version 1.
         #[cfg(feature = "kafka")]
         self.topics.proxy.lose_answer(b"\0\x1a\0\x01\0\0");
+        true
+    }
+
+    /// That targets showed whole epochs on their way, and the same at the same epoch.
+    fn whole(&self, seen: &Seen) {
+        let Seen { epochs, readings, lost, .. } = seen;
+        eprintln!("the database: {} epochs in {readings} readings, {lost} lost", epochs.len());
+        assert!(epochs.len() >= EPOCHS_MIN, "the database was seen at too few epochs");
+        let (_, last) = epochs.last_key_value().unwrap();
+        assert!(last.some(), "{last:?}");
+        #[cfg(feature = "kafka")]
+        {
+            let marks = self.topics.epochs();
+            let both = || epochs.iter().filter_map(|(at, here)| Some((at, here, marks.get(at)?)));
+            eprintln!("the topics: {} marks, {} of them seen in both", marks.len(), both().count());
+            assert!(both().count() >= MET_MIN, "the targets met at too few epochs");
+            for (epoch, here, there) in both() {
+                assert_eq!(here, there, "the database and the topics at {epoch}");
+            }
+            eprintln!("{} events", self.topics.events());
+        }
     }
 
     /// Compares every target with the views, and their marks with the views' epoch.
@@ -201,10 +259,11 @@ fn server(name: &str) -> Option<String> {
 }
 
 /// A power cut for one of the servers.
-fn restart(server: &str) {
+fn restart(server: &str) -> bool {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/services");
     let restarted = Command::new(script).args(["restart", server]).status().unwrap();
     assert!(restarted.success(), "{server} was not restarted; did scripts/services start it?");
+    true
 }
 
 /// A view's rows as the program shows them.

@@ -16,6 +16,8 @@ use crate::proxy::Proxy;
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the events of agents go, whatever the prefix.
+pub const OUTPUTS: &str = "ionflux.agent.outputs";
 
 pub struct Topics {
     /// Keeps the proxy at work.
@@ -25,12 +27,14 @@ pub struct Topics {
     pub proxy: Proxy,
     /// Whether epochs are counted anew at some point, as by a state that was put back.
     pub anew: bool,
+    /// Where the events of others end, by partition.
+    others: BTreeMap<i32, i64>,
 }
 
 /// Partition and key.
-type Key = (i32, Vec<u8>);
+pub type Key = (i32, Vec<u8>);
 /// The epoch of a record, and its value.
-type Said = (u64, Option<Vec<u8>>);
+pub type Said = (Option<u64>, Option<Vec<u8>>);
 /// What keys have last.
 type Held = BTreeMap<Key, Said>;
 
@@ -39,7 +43,10 @@ impl Topics {
         let runtime = Runtime::new().unwrap();
         let proxy = runtime.block_on(Proxy::disguising(server.parse().unwrap()));
         let prefix = format!("live-{}.", uuid::Uuid::now_v7().simple());
-        Self { _runtime: runtime, server: server.into(), prefix, proxy, anew: false }
+        let (server, others) = (server.into(), BTreeMap::new());
+        let mut made = Self { _runtime: runtime, server, prefix, proxy, anew: false, others };
+        made.others = made.ends(&made.reader("read_uncommitted"), OUTPUTS);
+        made
     }
 
     /// The section of the configuration.
@@ -61,7 +68,7 @@ impl Topics {
 
     /// The rows of a view's topic, as the program shows them.
     pub fn rows(&self, view: &View) -> Vec<Vec<String>> {
-        let row = |(_, value): (u64, Option<Vec<u8>>)| {
+        let row = |(_, value): Said| {
             let object: Json = serde_json::from_slice(&value?).unwrap();
             let schema = view.parsed();
             let cell = |name: &str| match &object[name] {
@@ -79,13 +86,12 @@ impl Topics {
     /// counted anew.
     fn folded(&self, name: &str) -> Held {
         let mut held = Held::new();
-        let topic = self.topic(name);
-        for (key, now) in self.committed(&topic) {
+        for (key, now) in self.committed(&self.topic(name)) {
             let before = held.insert(key, now.clone());
             if let Some((earlier, value)) = before {
                 let (epoch, any) = (now.0, self.anew || name == "marks");
-                assert!(earlier < epoch || any, "{topic}: {earlier} and {epoch}");
-                assert!(value != now.1, "{topic}: the same twice");
+                assert!(earlier < epoch || any, "{name}: {earlier:?} and {epoch:?}");
+                assert!(value != now.1, "{name}: the same twice");
             }
         }
         held
@@ -96,26 +102,19 @@ impl Topics {
         format!("{}{name}", self.prefix)
     }
 
-    /// The committed records of a topic, with their keys.
+    /// Every committed record of a topic; of the events, since ours begin.
     pub fn committed(&self, topic: &str) -> Vec<(Key, Said)> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.server).set("group.id", &self.prefix);
-        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
-        let plain: BaseConsumer =
-            config.clone().set("isolation.level", "read_uncommitted").create().unwrap();
-        let committed: BaseConsumer =
-            config.set("isolation.level", "read_committed").create().unwrap();
-        let metadata = plain.fetch_metadata(Some(topic), PATIENCE).unwrap();
+        let from = (topic == OUTPUTS).then_some(&self.others);
+        let committed = self.reader("read_committed");
         let mut list = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            let ends = |consumer: &BaseConsumer| {
-                consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap().1
-            };
-            let (begun, end) = (Instant::now(), ends(&plain));
-            while ends(&committed) < end {
-                assert!(begun.elapsed() < PATIENCE, "{topic} has an open transaction");
-            }
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        let (begun, all) = (Instant::now(), self.ends(&self.reader("read_uncommitted"), topic));
+        while self.ends(&committed, topic).iter().any(|(partition, end)| *end < all[partition]) {
+            assert!(begun.elapsed() < PATIENCE, "{topic} has an open transaction");
+        }
+        for partition in all.into_keys() {
+            let from = from.and_then(|others| others.get(&partition));
+            let offset = from.map_or(Offset::Beginning, |end| Offset::Offset(*end));
+            list.add_partition_offset(topic, partition, offset).unwrap();
         }
         committed.assign(&list).unwrap();
         let (mut seen, mut open) = (Vec::new(), list.count());
@@ -129,12 +128,26 @@ impl Topics {
                     let epoch = message.headers().and_then(|all| all.iter().find_map(of));
                     let value = message.payload().map(<[u8]>::to_vec);
                     let key = message.key().unwrap().to_vec();
-                    seen.push(((message.partition(), key), (epoch.unwrap_or(0), value)));
+                    seen.push(((message.partition(), key), (epoch, value)));
                 }
                 Err(KafkaError::PartitionEOF(_)) => open -= 1,
                 Err(error) => panic!("{topic}: {error}"),
             }
         }
         seen
+    }
+
+    fn reader(&self, isolation: &str) -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.server).set("group.id", &self.prefix);
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config.set("isolation.level", isolation).create().unwrap()
+    }
+
+    /// Where partitions end to a reader.
+    fn ends(&self, reader: &BaseConsumer, topic: &str) -> BTreeMap<i32, i64> {
+        let metadata = reader.fetch_metadata(Some(topic), PATIENCE).unwrap();
+        let end = |id| (id, reader.fetch_watermarks(topic, id, PATIENCE).unwrap().1);
+        metadata.topics()[0].partitions().iter().map(|partition| end(partition.id())).collect()
     }
 }
