@@ -145,20 +145,21 @@ impl Side {
         let config = TimescaleConfig { hypertables, ..TimescaleConfig::default() };
         let mut sink = build("timescale", &config, &address, &[&VIEW])?;
         sink.resume().await?;
-        let mut admin = server.clone().database(DATABASE).connect().await?;
-        run(&mut admin, "CREATE TABLE bare (LIKE ionflux.revenue_by_product_day INCLUDING ALL)")
-            .await?;
+        let admin = server.clone().database(DATABASE).connect().await?;
+        let mut side = Self { name, sink, admin, batch, epoch: 0 };
+        // The first snapshot makes the sink's tables.
+        side.write(None, Vec::new()).await?;
+        let bare = "CREATE TABLE bare (LIKE ionflux.revenue_by_product_day INCLUDING ALL)";
+        run(&mut side.admin, bare).await?;
         if hypertables {
             let there = "SELECT count(*)::text FROM pg_extension WHERE extname = 'timescaledb'";
-            if one(&mut admin, there).await? == "0" {
+            if one(&mut side.admin, there).await? == "0" {
                 return Ok(None);
             }
             let made =
                 "SELECT create_hypertable('bare', by_range('day', INTERVAL '30 days'))::text";
-            one(&mut admin, made).await?;
+            one(&mut side.admin, made).await?;
         }
-        let mut side = Self { name, sink, admin, batch, epoch: 0 };
-        side.write(None, Vec::new()).await?;
         Ok(Some(side))
     }
 
