@@ -66,45 +66,44 @@ impl Room {
     }
 }
 
-/// A sink whose calls may take 5 ms.
-struct Hasty<S>(S);
+/// A sink with times of its own.
+struct Timed<S> {
+    sink: S,
+    /// How long its calls may take.
+    answer: Duration,
+    /// How long it is to be left alone after each write.
+    rest: Duration,
+}
 
-impl<S: Sink> Sink for Hasty<S> {
+/// Its calls may take 5 ms.
+fn hasty<S: Sink>(sink: S) -> Timed<S> {
+    Timed { answer: Duration::from_millis(5), rest: sink.rest(), sink }
+}
+
+/// It is to be left alone for a day.
+fn resting<S: Sink>(sink: S) -> Timed<S> {
+    Timed { answer: sink.answer_within(), rest: Duration::from_secs(86_400), sink }
+}
+
+impl<S: Sink> Sink for Timed<S> {
     fn name(&self) -> &str {
-        self.0.name()
+        self.sink.name()
     }
 
     fn answer_within(&self) -> Duration {
-        Duration::from_millis(5)
-    }
-
-    fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {
-        self.0.resume()
-    }
-
-    fn write<'a>(&'a mut self, batch: &'a Outgoing) -> BoxFuture<'a, Result<(), SinkError>> {
-        self.0.write(batch)
-    }
-}
-
-/// A sink that is to be left alone for a day after each write.
-struct Resting<S>(S);
-
-impl<S: Sink> Sink for Resting<S> {
-    fn name(&self) -> &str {
-        self.0.name()
+        self.answer
     }
 
     fn rest(&self) -> Duration {
-        Duration::from_secs(86_400)
+        self.rest
     }
 
     fn resume(&mut self) -> BoxFuture<'_, Result<Option<Mark>, SinkError>> {
-        self.0.resume()
+        self.sink.resume()
     }
 
     fn write<'a>(&'a mut self, batch: &'a Outgoing) -> BoxFuture<'a, Result<(), SinkError>> {
-        self.0.write(batch)
+        self.sink.write(batch)
     }
 }
 
@@ -198,7 +197,7 @@ async fn a_stop_does_not_wait_for_a_target_that_is_away() {
 #[tokio::test]
 async fn a_call_without_an_answer_is_given_up_and_the_target_asked() {
     let (room, history, target) = (Room::new(), History::sample(), Target::new());
-    let handle = room.start(Hasty(target.sink("memory")), LIMITS);
+    let handle = room.start(hasty(target.sink("memory")), LIMITS);
     handle.begin(&history.states[1]);
     arrived(&handle, 1).await;
     target.inject(Fault::Delay { before: 0, after: u32::MAX });
@@ -212,7 +211,7 @@ async fn a_call_without_an_answer_is_given_up_and_the_target_asked() {
 #[tokio::test]
 async fn a_sink_that_rests_gets_what_came_meanwhile_at_once_and_a_stop_ends_its_rest() {
     let (room, history, target) = (Room::new(), History::sample(), Target::new());
-    let handle = room.start(Resting(target.sink("memory")), LIMITS);
+    let handle = room.start(resting(target.sink("memory")), LIMITS);
     handle.begin(&history.states[1]);
     arrived(&handle, 1).await;
     offer(&handle, &history, 1..8);
